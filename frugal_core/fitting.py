@@ -1,0 +1,424 @@
+"""fit: from a recording to a policy.
+
+The labelled rows are cut in two. On the first part student and scorer are fitted and the router
+searches, with out-of-fold scores; that gives candidates in a fixed order. The second part is used
+for nothing but the certificate.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from frugal_core.certifying import (
+    Certificate,
+    Labels,
+    Promise,
+    last_passing,
+    rows_needed,
+)
+from frugal_core.errors import FitError
+from frugal_core.learned_scorer import ScorerFit
+from frugal_core.policy import Policy, Single
+from frugal_core.recording import Recording, text_groups
+from frugal_core.replay import Scores, replay, scores_of, with_student
+from frugal_core.routing import Chain, Point, Router, pareto, thin
+from frugal_core.student import STUDENT, Student, fit_student, spellings
+from frugal_core.table import Floats, Ints, Rows, Table
+from frugal_core.text import Vectoriser
+
+Progress = Callable[[str, float], None]
+"""(what is being done, share of all work that is done)"""
+
+_FOLDS = 4
+_MOST_MODELS = 12
+_MOST_CANDIDATES = 80
+_MOST_TEST_ROWS = 2000
+_LEAST_ROWS = 8
+
+
+def fit(
+    recording: Recording,
+    *,
+    promise: Promise | float | None = None,
+    budget: float | None = None,
+    reference: str = "best",
+    student: bool = True,
+    labels: Labels = "gold",
+    tiers: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Policy:
+    """Learn a cascade from recorded answers.
+
+    Args:
+        recording: Queries with the answers of every model. Rows whose right answers are known serve
+            scorer, thresholds and certificate; the others teach the student.
+        promise: The quality to keep; the cheapest policy that provably keeps it is returned, and
+            the reference alone where none does.
+        budget: USD per 1,000 queries; the most accurate policy within it is returned (among the
+            provably good ones, if there is a promise too).
+        reference: The model whose quality is promised; "best" is the most accurate one.
+        student: Whether to distil a free first tier, where the answers are labels of a small set.
+        labels: "gold": quality is accuracy. "reference": quality is agreement with the reference,
+            and no gold label is used or needed.
+        tiers: The models that may be used; all by default.
+        seed: Decides every split; the same recording and seed give the same policy.
+        progress: Called with what is being done and the share that is done.
+
+    Returns:
+        The policy, with its certificate, the whole frontier and a verdict in words.
+
+    Raises:
+        FitError: if the recording cannot be fitted, saying what is missing.
+        UnpricedModelError: if a model has no price.
+
+    Source: the LLM cascade of FrugalGPT (Chen, Zaharia, Zou 2023, section 3.3); the certificate is
+    Learn-then-Test (Angelopoulos et al. 2021) with Tango's score test (1998).
+
+    Example:
+        >>> policy = fit(recording, promise=0.01)  # doctest: +SKIP
+        >>> print(policy.verdict)  # doctest: +SKIP
+    """
+    if promise is None and budget is None:
+        raise FitError("fit needs an aim: promise=Promise(0.01), budget=USD per 1,000 queries, or both")
+    if budget is not None and not budget >= 0:
+        raise FitError(f"budget {budget!r} must be a number of USD per 1,000 queries")
+    if labels not in ("gold", "reference"):
+        raise FitError(f"labels {labels!r}: choose 'gold' or 'reference'")
+    promise = None if promise is None else Promise.of(promise)
+    report = progress or (lambda what, share: None)
+    report("reading", 0.0)
+    data = _Data.of(recording, reference, labels, tiers, promise, student, seed)
+    report("student and scorer", 0.05)
+    model = _Model.fit(data, report)
+    report("searching chains", 0.75)
+    points = model.frontier(report)
+    report("certifying", 0.95)
+    choice = _choose(points, data, model, promise, budget, labels)
+    policy = _policy(recording, data, model, points, choice, labels)
+    report("done", 1.0)
+    return policy
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The rows by their use. `fit` and `test` are labelled, `taught` need not be."""
+
+    table: Table
+    fit: Rows
+    test: Rows
+    taught: Rows
+    reference: str
+    student: bool
+    notes: tuple[str, ...]
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        recording: Recording,
+        reference: str,
+        labels: Labels,
+        tiers: Sequence[str] | None,
+        promise: Promise | None,
+        student: bool,
+        seed: int,
+    ) -> _Data:
+        models = list(tiers) if tiers is not None else recording.models
+        if unknown := sorted(set(models) - set(recording.models)):
+            raise FitError(f"tiers: {', '.join(unknown)} not in the recording: {recording.models}")
+        if not models:
+            raise FitError("the recording holds no answer of any model")
+        if STUDENT in models:
+            raise FitError(f"a model may not be called {STUDENT!r}; rename it in the recording")
+        if reference != "best" and reference not in models:
+            raise FitError(f"reference {reference!r} is none of the models: {', '.join(models)}")
+        if labels == "reference" and reference == "best":
+            reference = _dearest(recording, models)
+        table = Table.of(recording, models)
+        if labels == "reference":
+            table = table.agreement(reference)
+        labelled = np.flatnonzero(table.labelled)
+        if len(labelled) < _LEAST_ROWS:
+            raise FitError(_too_few_labels(len(labelled), len(table), labels))
+        table, notes = _without_rare_models(table, labelled, keep=reference)
+        test, fit_rows = _cut(table, labelled, promise, seed)
+        if reference == "best":  # the test rows have no say in the choice
+            accuracy, usd = table.correct[fit_rows].mean(axis=0), table.usd[fit_rows].mean(axis=0)
+            reference = table.models[int(np.lexsort((usd, -accuracy))[0])]
+        served = table.answered[:, table.column(reference)]
+        if dropped := int((~served[labelled]).sum()):
+            notes.append(f"{dropped} labelled rows without an answer of {reference} were left out")
+        taught = np.flatnonzero(~table.labelled & served)
+        test, fit_rows = test[served[test]], fit_rows[served[fit_rows]]
+        if len(fit_rows) < _LEAST_ROWS // 2:
+            raise FitError(_too_few_labels(len(fit_rows), len(table), labels))
+        with_student = student and table.closed
+        return cls(table, fit_rows, test, taught, reference, with_student, tuple(notes), seed)
+
+
+def _too_few_labels(labelled: int, rows: int, labels: Labels) -> str:
+    if labels == "reference":
+        return f"the reference answered {labelled} of {rows} queries; at least {_LEAST_ROWS} are needed"
+    return (
+        f"{labelled} of {rows} rows say which answers are right; at least {_LEAST_ROWS} are needed. "
+        f"Give `reference` (the gold answer) or `correct` for more rows, or fit with "
+        f"labels='reference' to promise agreement with the reference instead"
+    )
+
+
+def _dearest(recording: Recording, models: Sequence[str]) -> str:
+    table = Table.of(recording, models, labels=[])
+    return table.models[int(table.usd.sum(axis=0).argmax())]
+
+
+def _without_rare_models(table: Table, labelled: Rows, keep: str) -> tuple[Table, list[str]]:
+    """Leave out models that answered fewer than half of the queries, or are too many to search."""
+    share = table.answered[labelled].mean(axis=0)
+    rare = [m for m, s in zip(table.models, share, strict=True) if s < 0.5 and m != keep]
+    notes = [f"{model} was left out: it answered fewer than half of the queries" for model in rare]
+    models = [model for model in table.models if model not in rare]
+    if not models:
+        raise FitError("every model answered fewer than half of the labelled queries")
+    if len(models) > _MOST_MODELS:
+        singles = [_single(table, model, labelled) for model in models]
+        efficient = {p.chain.tiers[0] for p in pareto(singles)} | {keep}
+        ranked = sorted(singles, key=lambda p: (p.chain.tiers[0] not in efficient, -p.accuracy))
+        dropped = {point.chain.tiers[0] for point in ranked[_MOST_MODELS:]}
+        notes += [f"{m} was left out: another is better or cheaper" for m in sorted(dropped)]
+        models = [model for model in models if model not in dropped]
+    return table.only(models), notes
+
+
+def _single(table: Table, model: str, rows: Rows) -> Point:
+    column = table.column(model)
+    right, usd = table.correct[rows, column].mean(), table.usd[rows, column].mean()
+    return Point(Chain((model,), ()), float(right), float(usd))
+
+
+def _cut(
+    table: Table, labelled: Rows, promise: Promise | None, seed: int
+) -> tuple[Rows, Rows]:
+    """Labelled rows for the certificate and for fitting; equal queries stay on one side.
+
+    Half of the rows test, but enough to certify anything at all where there are enough, and no more
+    than are of use.
+    """
+    if promise is None:
+        return labelled[:0], labelled
+    least = rows_needed(promise) or 0
+    share = max(0.5, min(0.65, 1.3 * least / len(labelled)))
+    wanted = min(int(share * len(labelled)), _MOST_TEST_ROWS)
+    groups = text_groups([table.texts[i] for i in labelled])
+    order = np.random.default_rng(seed).permutation(groups.max() + 1)[groups]
+    by_group = labelled[np.argsort(order, kind="stable")]
+    ranks = np.sort(order)
+    while 0 < wanted < len(ranks) and ranks[wanted] == ranks[wanted - 1]:
+        wanted += 1
+    return by_group[:wanted], by_group[wanted:]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """Everything fitted on the fit rows, and the scores to test it with."""
+
+    data: _Data
+    vectoriser: Vectoriser
+    student: Student | None
+    fitted: ScorerFit
+
+    @classmethod
+    def fit(cls, data: _Data, report: Progress) -> _Model:
+        n = len(data.fit)
+        learned = data.table.rows(np.concatenate([data.fit, data.taught]))
+        vectoriser = Vectoriser.fit(learned.texts)
+        features = vectoriser.matrix(learned.texts)
+        groups = text_groups(learned.texts[:n])
+        folds = np.random.default_rng(data.seed).permutation(groups.max() + 1)[groups] % _FOLDS
+        table, student = learned.rows(np.arange(n)), None
+        if data.student:
+            said = np.zeros(n, dtype=np.int64)
+            for fold in range(_FOLDS):
+                report("student", 0.05 + 0.08 * fold)
+                inside = folds == fold
+                kept = np.concatenate([np.flatnonzero(~inside), np.arange(n, len(learned))])
+                gold_rows = np.arange(int((~inside).sum()))
+                part, x = learned.rows(kept), features[kept]
+                weights, bias = fit_student(part, x, gold_rows, data.reference)
+                said[inside] = (features[:n][inside] @ weights.T + bias).argmax(axis=1)
+            weights, bias = fit_student(learned, features, np.arange(n), data.reference)
+            student = Student(vectoriser, weights, bias, ())
+            table = table.with_student(STUDENT, said)
+        report("scorer", 0.45)
+        return cls(data, vectoriser, student, ScorerFit(table, features[:n], folds))
+
+    def frontier(self, report: Progress) -> list[Point]:
+        """Every worthwhile chain on the fit rows, from cheap to dear."""
+        table = self.fitted.table
+        router = Router(
+            table.models,
+            self.student is not None,
+            table.closed,
+            table.correct,
+            table.usd,
+            self.fitted.out_of_fold,
+        )
+        return router.frontier()
+
+    def test(self, points: Sequence[Point]) -> tuple[Table, Scores]:
+        """The test rows as the fitted parts see them."""
+        table = self.data.table.rows(self.data.test)
+        features = self.vectoriser.matrix(table.texts)
+        stages = [stage for point in points for stage in point.chain.stages]
+        scorer = self.fitted.scorer(self.vectoriser, stages)
+        table = with_student(self.student, table, features)
+        return table, scores_of(scorer, table, features)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    point: Point
+    certificate: Certificate | None
+    verdict: str
+
+
+def _choose(
+    points: Sequence[Point],
+    data: _Data,
+    model: _Model,
+    promise: Promise | None,
+    budget: float | None,
+    labels: Labels,
+) -> _Choice:
+    """The policy to use, with its evidence, in words."""
+    alone = _single(data.table, data.reference, data.fit)
+    if promise is None:
+        assert budget is not None
+        affordable = [point for point in points if 1000 * point.usd <= budget]
+        if not affordable:
+            raise FitError(
+                f"budget {budget:g}: the cheapest policy costs {1000 * points[0].usd:.4g} USD per "
+                f"1,000 queries; raise the budget or add a cheaper model"
+            )
+        point = affordable[-1]
+        return _Choice(point, None, _praise(point, alone, None))
+    candidates = _candidates(points, alone)
+    table, scores = model.test([*candidates, alone])
+    right = table.correct[:, table.column(data.reference)]
+    differences = [replay(point.chain, table, scores).right - right for point in candidates]
+    pairs = [(int((d < 0).sum()), int((d > 0).sum())) for d in differences]
+    position = last_passing(pairs, len(right), promise)
+    if position is None:
+        return _Choice(alone, None, _refusal(candidates, alone, data, model, promise))
+    note = ""
+    if budget is not None:
+        within = [i for i in range(position + 1) if 1000 * candidates[i].usd <= budget]
+        if within:
+            position = within[0]
+        else:
+            note = (
+                f" It costs more than the budget of {budget:g} USD per 1,000 queries: "
+                f"no cheaper policy keeps the promise."
+            )
+    point, (losses, gains) = candidates[position], pairs[position]
+    certificate = Certificate(
+        promise.epsilon,
+        promise.confidence,
+        len(right),
+        losses,
+        gains,
+        data.reference,
+        labels,
+        dt.date.today().isoformat(),
+    )
+    return _Choice(point, certificate, _praise(point, alone, certificate) + note)
+
+
+def _candidates(points: Sequence[Point], alone: Point) -> list[Point]:
+    """What is tested, from dear to cheap: the order is fixed before the test rows are looked at."""
+    cheaper = [point for point in points if point.usd < alone.usd]
+    return thin(cheaper, _MOST_CANDIDATES)[::-1]
+
+
+def _praise(point: Point, alone: Point, certificate: Certificate | None) -> str:
+    """The verdict on a policy that was chosen."""
+    reference = alone.chain.tiers[0]
+    if point.chain.tiers == alone.chain.tiers:
+        return f"use {reference} alone: no cascade does better for its price"
+    saved = 100 * (1 - point.usd / alone.usd) if alone.usd else 0.0
+    if len(point.chain.tiers) == 1:
+        what = f"use {point.chain.tiers[0]} alone: a cascade does not pay, this model by itself"
+    else:
+        what = f"use the cascade {' > '.join(point.chain.tiers)}: it"
+    claim = f"; {certificate.sentence}" if certificate else "; nothing is promised"
+    return f"{what} is expected to cost {saved:.1f} % less than {reference}{claim}"
+
+
+def _refusal(
+    candidates: Sequence[Point], alone: Point, data: _Data, model: _Model, promise: Promise
+) -> str:
+    """Why nothing but the reference can be used, and what would help."""
+    reference = alone.chain.tiers[0]
+    start = f"use {reference} alone: "
+    if not candidates:
+        return start + "no cascade is cheaper than it"
+    table, scores = model.fitted.table, model.fitted.out_of_fold
+    right = table.correct[:, table.column(reference)]
+    needed = []
+    for point in candidates[:: max(1, len(candidates) // 8)]:
+        d = replay(point.chain, table, scores).right - right
+        rows = rows_needed(promise, float((d < 0).mean()), float((d > 0).mean()))
+        if rows is not None:
+            needed.append(rows)
+    share = len(data.test) / (len(data.test) + len(data.fit))
+    more = [round(rows / share) - len(data.test) - len(data.fit) for rows in needed]
+    why = f"no cheaper policy could be shown to keep the promise on {len(data.test)} test rows"
+    if more and min(more) > 0:
+        return f"{start}{why}; about {_rounded(min(more)):,} more labelled rows would be needed"
+    return f"{start}{why}; the cheaper models are not good enough for it"
+
+
+def _rounded(rows: int) -> int:
+    step = 10 ** max(1, len(str(rows)) - 2)
+    return -(-rows // step) * step
+
+
+def _policy(
+    recording: Recording,
+    data: _Data,
+    model: _Model,
+    points: Sequence[Point],
+    choice: _Choice,
+    labels: Labels,
+) -> Policy:
+    frontier = thin(points, _MOST_CANDIDATES)
+    table = data.table
+    stages = [stage for point in [*frontier, choice.point] for stage in point.chain.stages]
+    student = model.student
+    if student is not None:
+        student = replace(student, says=spellings(recording, table.labels, data.reference))
+    singles = [_single(table, name, data.fit) for name in table.models]
+    return Policy(
+        chain=choice.point.chain,
+        scorer=model.fitted.scorer(model.vectoriser, stages),
+        student=student,
+        reference=data.reference,
+        certificate=choice.certificate,
+        verdict=choice.verdict,
+        labels=labels,
+        frontier=tuple(frontier),
+        singles=tuple(
+            Single(point.chain.tiers[0], point.accuracy, 1000 * point.usd) for point in singles
+        ),
+        prices={name: recording.prices.price(name) for name in table.models},
+        priced=recording.prices.source,
+        notes=data.notes,
+        fitted={"fit": len(data.fit), "test": len(data.test), "taught": len(data.taught)},
+        created=dt.date.today().isoformat(),
+    )

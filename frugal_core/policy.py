@@ -1,0 +1,314 @@
+"""The policy: what `fit` returns, what a file holds, and what the adapters run.
+
+A `.frugal` file is a zip of JSON and .npy arrays; reading one runs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from frugal_core._version import __version__
+from frugal_core.cascade import Plan, Tier
+from frugal_core.certifying import Certificate, Labels, Promise
+from frugal_core.errors import PolicyError, RecordingError
+from frugal_core.learned_scorer import LearnedScorer
+from frugal_core.pricing import Price, PriceBook
+from frugal_core.recording import Recording
+from frugal_core.routing import Chain, Point
+from frugal_core.student import STUDENT, Student
+from frugal_core.table import Floats, Table
+from frugal_core.text import Vectoriser
+
+if TYPE_CHECKING:
+    from frugal_core.evaluation import Curve, Evaluation
+
+FORMAT = 1
+_LARGEST_MEMBER = 512 * 2**20  # bytes; a hostile file must not fill the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One model used alone: its accuracy and USD per 1,000 queries."""
+
+    model: str
+    accuracy: float
+    usd_per_1k: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A fitted cascade with its evidence.
+
+    Args:
+        chain: Tiers and thresholds.
+        scorer: The learned scorer.
+        student: The distilled model, where one was fitted, whether `chain` uses it or not.
+        reference: The model whose quality is promised.
+        certificate: Evidence for the promise; None if none was asked for or none could be given.
+        verdict: In words: what to use, and why.
+        labels: "gold" (quality is accuracy) or "reference" (quality is agreement).
+        frontier: Every policy that the router found worthwhile, from cheap to dear, with accuracy
+            and USD per query on the rows that were fitted on, out of fold.
+        singles: Every model alone, on the same rows.
+        prices: Price of each model.
+        priced: Where the prices come from and when they were read.
+        notes: What a user should know: models left out, rows left out.
+        fitted: Rows used for fitting, by kind.
+        created: Date of fitting.
+    """
+
+    chain: Chain
+    scorer: LearnedScorer
+    student: Student | None
+    reference: str
+    certificate: Certificate | None
+    verdict: str
+    labels: Labels
+    frontier: tuple[Point, ...]
+    singles: tuple[Single, ...]
+    prices: Mapping[str, Price]
+    priced: str
+    notes: tuple[str, ...]
+    fitted: Mapping[str, int]
+    created: str
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the loop needs, for the adapters."""
+        tiers = tuple(Tier(model, self.prices.get(model, _FREE)) for model in self.chain.tiers)
+        if self.certificate is None:
+            no_promise = "no promise: none was certified"
+        else:
+            no_promise = ""
+        return Plan(
+            tiers,
+            self.chain.thresholds,
+            self.scorer,
+            best_of=self.chain.best_of,
+            student=self.student if self.chain.tiers[0] == STUDENT else None,
+            certificate=self.certificate,
+            no_promise=no_promise,
+        )
+
+    @property
+    def promise(self) -> Promise | None:
+        """The promise that is certified, if any."""
+        if self.certificate is None:
+            return None
+        return Promise(self.certificate.epsilon, self.certificate.confidence)
+
+    @property
+    def best_static(self) -> Single:
+        """The most accurate single model; of equals, the cheapest."""
+        return max(self.singles, key=lambda single: (single.accuracy, -single.usd_per_1k))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides; enters cache keys."""
+        content = hashlib.sha256()
+        header, arrays = _pack(self)
+        content.update(json.dumps(header, sort_keys=True).encode())
+        for name in sorted(arrays):
+            content.update(name.encode() + arrays[name].tobytes())
+        return content.hexdigest()
+
+    def explain(self, query: str) -> dict[str, Any]:
+        """What would happen to a query before any model is asked.
+
+        Returns:
+            A JSON object: the tiers in order with the score each must reach, the student's answer
+            with its score if there is one, and the n-grams that speak most for and against an
+            answer being right.
+        """
+        columns, values = self.scorer.vectoriser.vector(query)
+        weights = self.scorer.weights[:, columns].mean(axis=0) * values
+        order = np.argsort(weights)
+        terms = [self.scorer.vectoriser.terms[i] for i in columns]
+        explanation: dict[str, Any] = {
+            "tiers": [
+                {"model": tier, "accepted_at": threshold}
+                for tier, threshold in zip(
+                    self.chain.tiers, [*self.chain.thresholds, None], strict=True
+                )
+            ],
+            "known_terms": len(terms),
+            "harder": [terms[i] for i in order[:5] if weights[i] < 0],
+            "easier": [terms[i] for i in order[::-1][:5] if weights[i] > 0],
+            "promise": self.certificate.sentence if self.certificate else self.plan.no_promise,
+        }
+        if self.plan.student is not None:
+            reply = self.plan.student.reply(query)
+            score = self.scorer.judge(query)(STUDENT, reply, [])
+            explanation["student"] = {"says": reply.text, "score": score}
+        return explanation
+
+    def table(self, recording: Recording) -> Table:
+        """A recording's columns of this policy's models.
+
+        Prices are the recording's own where its user gave any, else the policy's.
+
+        Raises:
+            RecordingError: if the recording lacks a model of the policy.
+        """
+        models = [single.model for single in self.singles]
+        there = set(recording.models)
+        needed = {self.reference, *self.chain.tiers} - {STUDENT}
+        if missing := sorted(needed - there):
+            raise RecordingError(
+                f"the recording has no answers of {', '.join(missing)}, which the policy uses; "
+                f"it has {', '.join(sorted(there))}"
+            )
+        prices = PriceBook({**self.prices, **recording.prices.prices}, table=False)
+        priced = replace(recording, prices=prices)
+        return Table.of(priced, [m for m in models if m in there], self.scorer.labels)
+
+    def evaluate(self, recording: Recording) -> Evaluation:
+        """Accuracy, cost and savings on a recording; see `frugal_core.evaluation`."""
+        from frugal_core.evaluation import evaluate
+
+        return evaluate(self, recording)
+
+    def curve(self, recording: Recording) -> Curve:
+        """Accuracy against cost on a recording; see `frugal_core.evaluation`."""
+        from frugal_core.evaluation import curve
+
+        return curve(self, recording)
+
+    def save(self, path: str | Path) -> None:
+        """Write the policy; the file appears whole or not at all."""
+        path = Path(path)
+        header, arrays = _pack(self)
+        partial = path.with_name(path.name + ".partial")
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("policy.json", json.dumps(header, ensure_ascii=False, indent=1))
+            for name, array in arrays.items():
+                buffer = io.BytesIO()
+                np.save(buffer, array, allow_pickle=False)
+                file.writestr(f"{name}.npy", buffer.getvalue())
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Policy:
+        """Read a policy.
+
+        Raises:
+            PolicyError: if the file is missing, broken, hostile or of another format.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise PolicyError(f"{path}: no such policy file; `frugal fit` writes one")
+        try:
+            with zipfile.ZipFile(path) as file:
+                if any(info.file_size > _LARGEST_MEMBER for info in file.infolist()):
+                    raise PolicyError(f"{path}: a part of this file is larger than any policy's")
+                header = json.loads(file.read("policy.json"))
+                arrays = {
+                    name.removesuffix(".npy"): np.load(
+                        io.BytesIO(file.read(name)), allow_pickle=False
+                    )
+                    for name in file.namelist()
+                    if name.endswith(".npy")
+                }
+            if header.get("format") != FORMAT:
+                raise PolicyError(
+                    f"{path}: policy format {header.get('format')!r}; this version reads {FORMAT}. "
+                    f"Fit it again."
+                )
+            return _unpack(header, arrays)
+        except PolicyError:
+            raise
+        except Exception as error:  # whatever a broken file provokes becomes one clear error
+            raise PolicyError(
+                f"{path}: not a policy file ({type(error).__name__}: {error}); fit it again"
+            ) from error
+
+
+_FREE = Price(0.0, 0.0)  # the student's
+
+
+def _pack(policy: Policy) -> tuple[dict[str, Any], dict[str, Floats]]:
+    """The JSON header and the arrays of a policy."""
+    scorer, student = policy.scorer, policy.student
+    stages = list(scorer.calibrators)
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "version": __version__,
+        "chain": asdict(policy.chain),
+        "reference": policy.reference,
+        "certificate": policy.certificate and policy.certificate.to_json(),
+        "verdict": policy.verdict,
+        "labels": policy.labels,
+        "frontier": [asdict(point) for point in policy.frontier],
+        "singles": [asdict(single) for single in policy.singles],
+        "prices": {model: price.to_json() for model, price in policy.prices.items()},
+        "priced": policy.priced,
+        "notes": list(policy.notes),
+        "fitted": dict(policy.fitted),
+        "created": policy.created,
+        "answers": list(scorer.labels),
+        "terms": list(scorer.vectoriser.terms),
+        "scaffold": sorted(scorer.vectoriser.scaffold),
+        "stages": [list(stage) for stage in stages],
+        "student_says": list(student.says) if student else None,
+    }
+    arrays = {"idf": scorer.vectoriser.idf, "weights": scorer.weights, "bias": scorer.bias}
+    arrays |= {f"calibrator_{i}": scorer.calibrators[stage] for i, stage in enumerate(stages)}
+    if student:
+        arrays |= {"student_weights": student.weights, "student_bias": student.bias}
+    return header, arrays
+
+
+def _unpack(header: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Policy:
+    def chain(value: Mapping[str, Any]) -> Chain:
+        return Chain(tuple(value["tiers"]), tuple(value["thresholds"]), bool(value["best_of"]))
+
+    vectoriser = Vectoriser(
+        tuple(header["terms"]), arrays["idf"], frozenset(header["scaffold"])
+    )
+    labels = tuple(header["answers"])
+    rows = len(labels) + 1
+    shapes = {"weights": (rows, len(vectoriser.terms)), "bias": (rows,)}
+    student = None
+    if header["student_says"] is not None:
+        says = tuple(header["student_says"])
+        shapes |= {"student_weights": (len(says), len(vectoriser.terms))}
+        shapes |= {"student_bias": (len(says),)}
+        student = Student(vectoriser, arrays["student_weights"], arrays["student_bias"], says)
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or arrays[name].dtype.kind != "f":
+            raise PolicyError(f"array {name!r} has shape {arrays[name].shape}, not {shape}")
+    calibrators = {
+        tuple(stage): arrays[f"calibrator_{i}"] for i, stage in enumerate(header["stages"])
+    }
+    scorer = LearnedScorer(vectoriser, labels, arrays["weights"], arrays["bias"], calibrators)
+    certificate = header["certificate"]
+    return Policy(
+        chain=chain(header["chain"]),
+        scorer=scorer,
+        student=student,
+        reference=header["reference"],
+        certificate=certificate and Certificate(**certificate),
+        verdict=header["verdict"],
+        labels=header["labels"],
+        frontier=tuple(
+            Point(chain(point["chain"]), point["accuracy"], point["usd"])
+            for point in header["frontier"]
+        ),
+        singles=tuple(Single(**single) for single in header["singles"]),
+        prices={m: Price.from_json(m, price) for m, price in header["prices"].items()},
+        priced=header["priced"],
+        notes=tuple(header["notes"]),
+        fitted=header["fitted"],
+        created=header["created"],
+    )

@@ -1,0 +1,217 @@
+"""Prices: tokens to USD, never a silent zero.
+
+A price comes from the user, else from the `genai-prices` table, else there is an error that names
+the model. Prices are read once and kept with their date, so that a saved policy can say what its
+savings were computed with.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from frugal_core.errors import FrugalError, UnpricedModelError
+
+_MILLION = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in USD per million tokens.
+
+    Args:
+        input: Price of uncached input tokens.
+        output: Price of output tokens.
+        cached_input: Price of input tokens read from the provider's prompt cache; None means that
+            they cost the same as other input tokens.
+        above: Dearer prices for long prompts, as (tokens, price) with ascending tokens: a prompt
+            with more input tokens than `tokens` pays `price` for *all* of its tokens.
+
+    Example:
+        >>> Price(2.5, 10.0, cached_input=1.25).cost(1000, 100, cached_tokens=400)
+        0.003
+    """
+
+    input: float
+    output: float
+    cached_input: float | None = None
+    above: tuple[tuple[int, Price], ...] = ()
+
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+        """USD for one call; `cached_tokens` are part of `input_tokens`."""
+        price = self
+        for tokens, dearer in self.above:
+            if input_tokens > tokens:
+                price = dearer
+        cached_rate = price.input if price.cached_input is None else price.cached_input
+        cached = min(max(cached_tokens, 0), input_tokens)
+        paid = (input_tokens - cached) * price.input + cached * cached_rate
+        return (paid + output_tokens * price.output) / _MILLION
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `Price.from_json` reads back."""
+        value: dict[str, Any] = {"input": self.input, "output": self.output}
+        if self.cached_input is not None:
+            value["cached_input"] = self.cached_input
+        if self.above:
+            value["above"] = [[tokens, price.to_json()] for tokens, price in self.above]
+        return value
+
+    @classmethod
+    def from_json(cls, model: str, value: Any) -> Price:
+        """Read `[input, output]`, `[input, output, cached_input]` or an object with those names.
+
+        Raises:
+            FrugalError: naming the model, when the value is none of these or not a finite number.
+        """
+        if isinstance(value, Price):
+            return value
+        try:
+            if isinstance(value, Mapping):
+                fields = dict(value)
+                above = tuple(
+                    (int(tokens), cls.from_json(model, price))
+                    for tokens, price in fields.pop("above", [])
+                )
+                price = cls(**{k: float(v) for k, v in fields.items()}, above=above)
+            elif isinstance(value, Sequence) and not isinstance(value, str):
+                price = cls(*(float(v) for v in value))
+            else:
+                raise TypeError
+            rates = (price.input, price.output, price.cached_input or 0.0)
+            if not all(math.isfinite(rate) and rate >= 0 for rate in rates):
+                raise ValueError
+        except (TypeError, ValueError) as error:
+            raise FrugalError(
+                f"price of {model!r} is {value!r}: give [input, output] in USD per million tokens, "
+                f'for example {{"{model}": [0.15, 0.60]}}'
+            ) from error
+        return price
+
+
+@dataclass
+class PriceBook:
+    """Prices by model name: the user's own over the price table over an error.
+
+    Args:
+        prices: The user's prices by model name (see `Price.from_json`). They win over the table.
+        table: Whether the `genai-prices` table may be asked for models without a price of the user.
+        date: The day the prices were true; today unless given.
+
+    Example:
+        >>> book = PriceBook({"my-model": [1.0, 2.0]})
+        >>> book.cost("my-model", input_tokens=1000, output_tokens=500)
+        0.002
+    """
+
+    prices: Mapping[str, Any] = field(default_factory=dict)
+    table: bool = True
+    date: str = field(default_factory=lambda: dt.date.today().isoformat())
+
+    def __post_init__(self) -> None:
+        self.prices = {name: Price.from_json(name, value) for name, value in self.prices.items()}
+        self._from_table: dict[str, Price | None] = {}
+
+    @classmethod
+    def load(cls, source: PriceBook | Mapping[str, Any] | str | Path | None) -> PriceBook:
+        """A price book from a mapping, a JSON file, None (the table alone) or a price book."""
+        if isinstance(source, PriceBook):
+            return source
+        if source is None:
+            return cls()
+        if isinstance(source, Mapping):
+            return cls(source)
+        path = Path(source)
+        try:
+            loaded = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise FrugalError(f"prices: cannot read {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise FrugalError(f"prices: {path} is not JSON: {error}") from error
+        if not isinstance(loaded, dict):
+            raise FrugalError(f'prices: {path} must hold an object: {{"model": [input, output]}}')
+        return cls(loaded)
+
+    def find(self, model: str) -> Price | None:
+        """The price of `model`, or None if neither the user nor the table knows it."""
+        if model in self.prices:
+            return self.prices[model]  # type: ignore[no-any-return]  # values are Price: __post_init__
+        if not self.table:
+            return None
+        if model not in self._from_table:
+            self._from_table[model] = _table_price(model)
+        return self._from_table[model]
+
+    def price(self, model: str) -> Price:
+        """The price of `model`.
+
+        Raises:
+            UnpricedModelError: if neither the user nor the table knows it.
+        """
+        found = self.find(model)
+        if found is None:
+            raise UnpricedModelError(model)
+        return found
+
+    def cost(
+        self, model: str, input_tokens: int, output_tokens: int, cached_tokens: int = 0
+    ) -> float:
+        """USD for one call of `model`; `cached_tokens` are part of `input_tokens`."""
+        return self.price(model).cost(input_tokens, output_tokens, cached_tokens)
+
+    @property
+    def source(self) -> str:
+        """Where the prices come from and the day they were read, for people."""
+        if not self.table:
+            return f"the user's prices, {self.date}"
+        from importlib.metadata import version
+
+        return f"the user's prices, then genai-prices {version('genai-prices')}, {self.date}"
+
+
+def _table_price(model: str) -> Price | None:
+    """Look a model up in genai-prices; "provider:model" names its provider."""
+    # Imported late: the table takes a tenth of a second to load, and a policy carries its prices.
+    from genai_prices.data_snapshot import get_snapshot
+    from genai_prices.types import TieredPrices
+
+    provider, _, name = model.rpartition(":")
+    provider = {"google_genai": "google", "google_vertexai": "google", "azure_openai": "azure"}.get(
+        provider, provider
+    )
+    try:
+        _, info = get_snapshot().find_provider_model(name, None, provider or None, None)
+    except LookupError:
+        return None
+    rates = info.get_prices(dt.datetime.now(tz=dt.UTC))
+
+    def rate(value: Any, prompt_tokens: int) -> float | None:
+        if isinstance(value, TieredPrices):
+            reached = [tier.price for tier in value.tiers if prompt_tokens > tier.start]
+            return float(reached[-1] if reached else value.base)
+        return None if value is None else float(value)
+
+    def price_at(prompt_tokens: int) -> Price | None:
+        paid, bought = rate(rates.input_mtok, prompt_tokens), rate(rates.output_mtok, prompt_tokens)
+        if paid is None or bought is None:
+            return None
+        return Price(paid, bought, rate(rates.cache_read_mtok, prompt_tokens))
+
+    base = price_at(0)
+    if base is None:
+        return None
+    starts = sorted(
+        {
+            tier.start
+            for value in (rates.input_mtok, rates.output_mtok, rates.cache_read_mtok)
+            if isinstance(value, TieredPrices)
+            for tier in value.tiers
+        }
+    )
+    above = tuple((start, price) for start in starts if (price := price_at(start + 1)))
+    return Price(base.input, base.output, base.cached_input, above)

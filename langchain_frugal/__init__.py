@@ -1,0 +1,24 @@
+"""LangChain parts of frugal-cascade: pay less for LLM calls without losing quality."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_frugal.cascade import FrugalCascadeLLM
+
+__all__ = ["FrugalCascadeLLM"]
+
+_HOMES = {"FrugalCascadeLLM": "cascade"}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: LangChain's chat models alone take a third of a second to import.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,90 @@
+"""Constructor arguments: which there are, which are meant, and which go to the tiers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from frugal_core.errors import FrugalError
+
+ENDPOINT = frozenset({"api_key", "base_url", "organization"})
+"""Arguments that say where a model is and who pays for it."""
+
+
+def sort_arguments(cls: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Separate the arguments that `cls` declares from those meant for its tiers.
+
+    Args:
+        cls: The model class; its fields and their aliases are its own arguments.
+        given: Everything the caller passed.
+
+    Returns:
+        Arguments for `cls`; those that only `ChatOpenAI` has are gathered in `tier_arguments`.
+
+    Raises:
+        FrugalError: for an argument that neither has, with the nearest name that exists.
+    """
+    own = _names(cls)
+    others = {name: value for name, value in given.items() if name not in own}
+    sorted_ = {name: value for name, value in given.items() if name in own}
+    if not others:
+        return sorted_
+    theirs = _chat_openai_arguments()
+    gathered = dict(sorted_.get("tier_arguments") or {})
+    for name, value in others.items():
+        if name not in theirs:
+            near = difflib.get_close_matches(name, [*own, *theirs], n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise FrugalError(
+                f"{cls.__name__} has no argument {name!r}.{hint} What only the provider knows goes "
+                f"in model_kwargs or extra_body."
+            )
+        field = theirs[name]
+        if field in own:
+            sorted_[field] = value
+        else:
+            gathered[field] = value
+    return sorted_ | {"tier_arguments": gathered}
+
+
+def serialisable(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The tier arguments that may be written down: no clients, and no headers (they hold keys)."""
+    if not arguments:
+        return {}
+    fields = _chat_openai_fields()
+    return {
+        name: value
+        for name, value in arguments.items()
+        if name != "default_headers" and not (name in fields and fields[name].exclude)
+    }
+
+
+def reveal(value: Any) -> Any:
+    """A secret as its provider's class takes it; anything else untouched."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def _names(cls: type[BaseModel]) -> set[str]:
+    fields = cls.model_fields
+    return set(fields) | {field.alias for field in fields.values() if field.alias}
+
+
+def _chat_openai_fields() -> dict[str, Any]:
+    try:
+        from langchain_openai import ChatOpenAI
+    except ImportError:
+        return {}
+    return dict(ChatOpenAI.model_fields)
+
+
+@cache
+def _chat_openai_arguments() -> dict[str, str]:
+    """Every name that `ChatOpenAI` takes, with the field it sets."""
+    fields = _chat_openai_fields()
+    return {name: name for name in fields} | {
+        field.alias: name for name, field in fields.items() if field.alias
+    }

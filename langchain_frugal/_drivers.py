@@ -1,0 +1,348 @@
+"""One call of a cascade, driven four ways: invoke, ainvoke, stream, astream.
+
+All decisions are taken by `frugal_core.cascade.cascade`; what the four ways share is in `Call`, and
+each driver only moves messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import aclosing, closing, contextmanager
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.callbacks import (
+    AsyncCallbackManager,
+    AsyncCallbackManagerForLLMRun,
+    BaseCallbackHandler,
+    CallbackManager,
+    CallbackManagerForLLMRun,
+    Callbacks,
+)
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2StreamingCallbackHandler
+from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
+from langchain_core.tracers.context import _configure_hooks
+
+from frugal_core.cascade import (
+    VERIFICATION,
+    Ask,
+    Failure,
+    OnFailure,
+    Outcome,
+    Reply,
+    cascade,
+)
+from langchain_frugal._contract import FORMAT_ARGUMENTS, STRUCTURED, Contract
+from langchain_frugal._replies import (
+    add_bill,
+    as_chunk,
+    bought_usage,
+    final_message,
+    passing,
+    query_of,
+    read_error,
+    read_message,
+    replay,
+    says_something,
+)
+from langchain_frugal._tiers import Assembly
+
+RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None
+Loop = Generator[Ask, Reply | Failure, Outcome]
+
+
+class Call:
+    """What is known while one question goes through the cascade.
+
+    Args:
+        assembly: The cascade's tiers.
+        messages: The caller's.
+        kwargs: The call's arguments; `model` among them pins the call to that tier.
+        on_failure: See `frugal_core.cascade.cascade`.
+        run_manager: Of the cascade's own run, if LangChain gave one.
+    """
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        messages: list[BaseMessage],
+        kwargs: dict[str, Any],
+        on_failure: OnFailure,
+        run_manager: RunManager,
+    ) -> None:
+        pinned = kwargs.pop("model", None)
+        self.assembly = assembly if pinned is None else assembly.pinned(pinned)
+        self.messages = messages
+        self.kwargs = kwargs
+        self.contract = Contract.of(kwargs)
+        self.callbacks = _tracers(run_manager)
+        self.usage: UsageMetadata | None = None
+        self.loop: Loop = cascade(
+            self.assembly.plan,
+            query_of(messages),
+            plain=self.contract is None,
+            on_failure=on_failure,
+        )
+
+    def request(self, ask: Ask) -> tuple[Runnable[Any, Any], list[BaseMessage], dict[str, Any]]:
+        """What to call, on which messages, with which arguments."""
+        tier = self.assembly.tiers[ask.tier]
+        model = tier.model
+        assert model is not None, "the core answers for a student itself"
+        kwargs = dict(self.kwargs)
+        if ask.verify is not None:
+            for name in FORMAT_ARGUMENTS:
+                kwargs.pop(name, None)
+            kwargs.pop("stop", None)
+            draft = AIMessage(ask.verify.text)
+            return model, [*self.messages, draft, HumanMessage(VERIFICATION)], kwargs
+        if not ask.live and self.contract is None:
+            kwargs = {**tier.draft_options, **kwargs}
+        structured = kwargs.pop(STRUCTURED, None)
+        if structured is not None:
+            return structured.ask(model, kwargs), self.messages, {}
+        if tools := kwargs.pop("tools", None):
+            return model.bind_tools(tools, **kwargs), self.messages, {}
+        return model, self.messages, kwargs
+
+    def config(self, ask: Ask) -> RunnableConfig:
+        """How a tier runs: traced below our run, and unseen by every other handler."""
+        if not self.callbacks:
+            return {"callbacks": []}
+        name = self.assembly.tiers[ask.tier].name
+        return {"callbacks": self.callbacks, "tags": ["nostream"], "run_name": name}
+
+    def read(self, ask: Ask, message: AIMessage) -> Reply:
+        """A tier's message as the core's reply, its bill added."""
+        self.usage = add_bill(self.usage, bought_usage(message))
+        reply = read_message(message, None if ask.verify is not None else self.contract)
+        if "logprobs" not in self.kwargs and not ask.live:
+            # What only the scorer asked for is none of the caller's.
+            for name in self.assembly.tiers[ask.tier].draft_options:
+                message.response_metadata.pop(name, None)
+        return reply
+
+    def failed(self, error: Exception, *, emitted: bool = False) -> Failure:
+        """An exception as the core takes it, its bill added."""
+        failure, usage = read_error(error)
+        self.usage = add_bill(self.usage, usage)
+        return replace(failure, emitted=True) if emitted else failure
+
+    def message(self, outcome: Outcome) -> AIMessage:
+        """The answer, with the bill and the trail."""
+        trail = outcome.to_json()
+        if self.assembly.ladder is not None:
+            trail["ladder"] = self.assembly.ladder
+        name = self.assembly.tiers[outcome.tier].name
+        return final_message(outcome.reply, name, self.usage, trail)
+
+    def ask(self, ask: Ask) -> Reply | Failure:
+        """Do what the loop asks for, and wait for the whole answer."""
+        try:
+            runnable, messages, kwargs = self.request(ask)
+            with _unseen():
+                message = runnable.invoke(messages, self.config(ask), **kwargs)
+            return self.read(ask, message)
+        except Exception as error:
+            return self.failed(error)
+
+    async def aask(self, ask: Ask) -> Reply | Failure:
+        """Do what the loop asks for, and await the whole answer."""
+        try:
+            runnable, messages, kwargs = self.request(ask)
+            with _unseen():
+                message = await runnable.ainvoke(messages, self.config(ask), **kwargs)
+            return self.read(ask, message)
+        except Exception as error:
+            return self.failed(error)
+
+
+class Live:
+    """The last tier's stream on its way to the caller.
+
+    Chunks are held back until one says something, so that a tier that fails before leaves no trace
+    and another answer can take its place.
+    """
+
+    def __init__(self, call: Call, ask: Ask) -> None:
+        self.call = call
+        self.ask = ask
+        self.chunks: list[AIMessageChunk] = []
+        self.emitted = False
+
+    def start(self) -> tuple[Runnable[Any, Any], list[BaseMessage], RunnableConfig, dict[str, Any]]:
+        """What to stream, on which messages, how, and with which arguments."""
+        runnable, messages, kwargs = self.call.request(self.ask)
+        kwargs = {**self.call.assembly.tiers[self.ask.tier].stream_options, **kwargs}
+        return runnable, messages, self.call.config(self.ask), kwargs
+
+    def take(self, message: AIMessage) -> list[ChatGenerationChunk]:
+        """Add a chunk; what may be passed on now."""
+        chunk = as_chunk(message)
+        self.chunks.append(chunk)
+        if self.emitted:
+            return [ChatGenerationChunk(message=passing(chunk))]
+        if not says_something(chunk):
+            return []
+        self.emitted = True
+        return [ChatGenerationChunk(message=passing(held)) for held in self.chunks]
+
+    def reply(self) -> Reply:
+        """The whole answer, once the stream has ended."""
+        return self.call.read(self.ask, add_ai_message_chunks(*self.chunks))
+
+
+def run(call: Call) -> AIMessage:
+    """Drive a call to its answer."""
+    reply: Any = None
+    try:
+        while True:
+            reply = call.ask(call.loop.send(reply))
+    except StopIteration as stop:
+        return call.message(stop.value)
+
+
+async def arun(call: Call) -> AIMessage:
+    """Drive a call to its answer, asynchronously."""
+    reply: Any = None
+    try:
+        while True:
+            reply = await call.aask(call.loop.send(reply))
+    except StopIteration as stop:
+        return call.message(stop.value)
+
+
+def stream(call: Call) -> Iterator[ChatGenerationChunk]:
+    """Drive a call; drafts are buffered, the last tier is passed on as it comes."""
+    reply: Any = None
+    live: Live | None = None
+    try:
+        while True:
+            ask = call.loop.send(reply)
+            if not ask.live:
+                reply = call.ask(ask)
+                continue
+            live = Live(call, ask)
+            try:
+                runnable, messages, config, kwargs = live.start()
+                with closing(_begun(runnable.stream(messages, config, **kwargs))) as chunks:
+                    for chunk in chunks:
+                        yield from live.take(chunk)
+                reply = live.reply()
+            except Exception as error:
+                reply = call.failed(error, emitted=live.emitted)
+    except StopIteration as stop:
+        outcome: Outcome = stop.value
+    for chunk in ending(call.message(outcome), outcome, live):
+        yield chunk
+
+
+async def astream(call: Call) -> AsyncIterator[ChatGenerationChunk]:
+    """Drive a call asynchronously; drafts are buffered, the last tier is passed on as it comes."""
+    reply: Any = None
+    live: Live | None = None
+    try:
+        while True:
+            ask = call.loop.send(reply)
+            if not ask.live:
+                reply = await call.aask(ask)
+                continue
+            live = Live(call, ask)
+            try:
+                runnable, messages, config, kwargs = live.start()
+                async with aclosing(_abegun(runnable.astream(messages, config, **kwargs))) as chunks:
+                    async for chunk in chunks:
+                        for passed in live.take(chunk):
+                            yield passed
+                reply = live.reply()
+            except Exception as error:
+                reply = call.failed(error, emitted=live.emitted)
+    except StopIteration as stop:
+        outcome: Outcome = stop.value
+    for chunk in ending(call.message(outcome), outcome, live):
+        yield chunk
+
+
+def ending(
+    message: AIMessage, outcome: Outcome, live: Live | None
+) -> Iterator[ChatGenerationChunk]:
+    """What is left to stream: the accepted draft, and one last chunk with the bill and the trail."""
+    metadata = message.response_metadata
+    if live is not None and live.emitted:
+        streamed = outcome.reply.payload.response_metadata
+        metadata = {name: value for name, value in metadata.items() if name not in streamed}
+    else:
+        for chunk in replay(message):
+            yield ChatGenerationChunk(message=chunk)
+    yield ChatGenerationChunk(
+        message=AIMessageChunk(
+            content="" if isinstance(message.content, str) else [],
+            usage_metadata=message.usage_metadata,
+            response_metadata=metadata,
+            id=message.id,
+            chunk_position="last",
+        )
+    )
+
+
+def _begun(chunks: Iterator[Any]) -> Generator[Any, None, None]:
+    """A tier's stream, started out of sight of what listens to our own run."""
+    with closing(chunks):  # type: ignore[type-var]  # LangChain's streams are generators
+        with _unseen():
+            first = next(chunks, None)
+        if first is not None:
+            yield first
+            yield from chunks
+
+
+async def _abegun(chunks: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+    """A tier's asynchronous stream, started out of sight of what listens to our own run."""
+    async with aclosing(chunks):  # type: ignore[type-var]  # LangChain's streams are generators
+        with _unseen():
+            first = await anext(chunks, None)
+        if first is not None:
+            yield first
+            async for chunk in chunks:
+                yield chunk
+
+
+def _tracers(run_manager: RunManager) -> Callbacks:
+    """The callbacks of a tier's run: tracers see it below ours; all others would count it twice."""
+    tracers = [handler for handler in run_manager.handlers if _is_tracer(handler)] if run_manager else []
+    if not tracers or run_manager is None:
+        return []
+    is_async = isinstance(run_manager, AsyncCallbackManagerForLLMRun)
+    manager = AsyncCallbackManager if is_async else CallbackManager
+    return manager(tracers, tracers, run_manager.run_id)
+
+
+def _is_tracer(handler: object) -> bool:
+    return isinstance(handler, BaseTracer | AsyncBaseTracer) and not isinstance(
+        handler, _StreamingCallbackHandler | _V2StreamingCallbackHandler
+    )
+
+
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """Hide the start of a tier's run from everything that listens to our own run.
+
+    LangChain adds to a run, whatever callbacks it is given, the handlers in context variables
+    (`get_usage_metadata_callback`), and to a bound model the callbacks of the surrounding chain.
+    They have our own run, whose usage is that of all tiers.
+    """
+    hidden: list[tuple[Any, Any]] = [
+        (variable, variable.set(None))
+        for variable, *_ in _configure_hooks
+        if isinstance(handler := variable.get(), BaseCallbackHandler) and not _is_tracer(handler)
+    ]
+    hidden.append((var_child_runnable_config, var_child_runnable_config.set(None)))
+    try:
+        yield
+    finally:
+        for variable, token in hidden:
+            variable.reset(token)
