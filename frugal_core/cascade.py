@@ -193,7 +193,10 @@ class Scorer(Protocol):
     `id` identifies the scorer and its parameters; it enters cache keys.
     """
 
-    id: str
+    @property
+    def id(self) -> str:
+        """Names the scorer and its parameters."""
+        ...
 
     def judge(self, query: str) -> Judge:
         """Prepare a query once, to score several tiers' answers to it."""
@@ -383,7 +386,10 @@ def is_callers_fault(error: Exception) -> bool:
     return status in {400, 401, 403, 404, 405, 422} and not too_long
 
 
-_SECRET = re.compile(r"(?i)(\bsk-|\bkey=|\bapi[-_]key\S*\s+|\bbearer\s+)[^\s\"',&]+")
+_SECRET = re.compile(
+    r"(?i)(\bsk-|\bbearer\s+|key[\"']?\s*[=:]\s*[\"']?|\bkey\s+provided:\s*|\bapi[-_]key\s+)"
+    r"[^\s\"',&]+"
+)
 
 
 def _first_line(error: Exception) -> str:

@@ -113,6 +113,9 @@ def tango_z(losses: Any, gains: Any, n: int, epsilon: float) -> Any:
     return np.where(variance > 0, z, 0.0)[()]
 
 
+_MANY_PAIRS = 120  # discordant pairs from which on Z is normal for every purpose
+
+
 @lru_cache(maxsize=1024)
 def critical_value(n: int, epsilon: float, alpha: float) -> float:
     """The largest z for which P(Z <= z) <= alpha whatever the unknown P(gain) is.
@@ -122,7 +125,9 @@ def critical_value(n: int, epsilon: float, alpha: float) -> float:
     read off; the smallest over the grid counts.
     """
     worst = float(stats.norm.ppf(alpha))
-    largest = (1 - epsilon) / 2
+    if n * epsilon >= _MANY_PAIRS:
+        return worst
+    largest = min((1 - epsilon) / 2, _MANY_PAIRS / n)
     grid = np.unique(np.concatenate([[0.0], np.geomspace(0.02 / n, largest, 80)]))
     for q in grid:
         z, p = _null_distribution(n, epsilon, float(q))
@@ -216,12 +221,11 @@ def rows_needed(promise: Promise, loss_rate: float = 0.0, gain_rate: float = 0.0
         losses, gains = math.ceil(loss_rate * n), math.floor(gain_rate * n)
         return keeps_promise(losses, gains, n, promise)
 
-    high = 50
+    low, high = 0, 50
     while not passes(high):
-        high *= 2
+        low, high = high, 2 * high
         if high > 200_000:
             return None
-    low = high // 2
     while low + 1 < high:
         middle = (low + high) // 2
         low, high = (low, middle) if passes(middle) else (middle, high)

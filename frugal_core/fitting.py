@@ -21,13 +21,14 @@ from frugal_core.certifying import (
     Promise,
     last_passing,
     rows_needed,
+    tango_z,
 )
 from frugal_core.errors import FitError
 from frugal_core.learned_scorer import ScorerFit
 from frugal_core.policy import Policy, Single
 from frugal_core.recording import Recording, text_groups
 from frugal_core.replay import Scores, replay, scores_of, with_student
-from frugal_core.routing import Chain, Point, Router, pareto, thin
+from frugal_core.routing import Chain, Point, Router, pareto, thin, without_idle_tiers
 from frugal_core.student import STUDENT, Student, fit_student, spellings
 from frugal_core.table import Floats, Ints, Rows, Table
 from frugal_core.text import Vectoriser
@@ -98,7 +99,7 @@ def fit(
     report("student and scorer", 0.05)
     model = _Model.fit(data, report)
     report("searching chains", 0.75)
-    points = model.frontier(report)
+    points = model.frontier()
     report("certifying", 0.95)
     choice = _choose(points, data, model, promise, budget, labels)
     policy = _policy(recording, data, model, points, choice, labels)
@@ -258,7 +259,7 @@ class _Model:
         report("scorer", 0.45)
         return cls(data, vectoriser, student, ScorerFit(table, features[:n], folds))
 
-    def frontier(self, report: Progress) -> list[Point]:
+    def frontier(self) -> list[Point]:
         """Every worthwhile chain on the fit rows, from cheap to dear."""
         table = self.fitted.table
         router = Router(
@@ -269,7 +270,10 @@ class _Model:
             table.usd,
             self.fitted.out_of_fold,
         )
-        return router.frontier()
+        return [
+            replace(point, chain=without_idle_tiers(point.chain, self.data.reference))
+            for point in router.frontier()
+        ]
 
     def test(self, points: Sequence[Point]) -> tuple[Table, Scores]:
         """The test rows as the fitted parts see them."""
@@ -308,7 +312,7 @@ def _choose(
             )
         point = affordable[-1]
         return _Choice(point, None, _praise(point, alone, None))
-    candidates = _candidates(points, alone)
+    candidates = _candidates(points, alone, model, promise, len(data.test))
     table, scores = model.test([*candidates, alone])
     right = table.correct[:, table.column(data.reference)]
     differences = [replay(point.chain, table, scores).right - right for point in candidates]
@@ -340,10 +344,28 @@ def _choose(
     return _Choice(point, certificate, _praise(point, alone, certificate) + note)
 
 
-def _candidates(points: Sequence[Point], alone: Point) -> list[Point]:
-    """What is tested, from dear to cheap: the order is fixed before the test rows are looked at."""
-    cheaper = [point for point in points if point.usd < alone.usd]
-    return thin(cheaper, _MOST_CANDIDATES)[::-1]
+def _candidates(
+    points: Sequence[Point], alone: Point, model: _Model, promise: Promise, n: int
+) -> list[Point]:
+    """What is tested, in an order that is fixed before the test rows are looked at.
+
+    From dear to cheap, beginning where the fit rows promise the clearest pass: a dearer candidate
+    that is not clearly good would end the sequence before it has begun.
+    """
+    cheaper = thin([point for point in points if point.usd < alone.usd], _MOST_CANDIDATES)
+    if not cheaper:
+        return []
+    pairs = [_discordant(point.chain, alone, model) for point in cheaper]
+    z = [tango_z(n * losses, n * gains, n, promise.epsilon) for losses, gains in pairs]
+    return cheaper[: int(np.argmin(z)) + 1][::-1]
+
+
+def _discordant(chain: Chain, alone: Point, model: _Model) -> tuple[float, float]:
+    """Shares of the fit rows that a chain loses to the reference and gains on it."""
+    table = model.fitted.table
+    right = table.correct[:, table.column(alone.chain.tiers[0])]
+    difference = replay(chain, table, model.fitted.out_of_fold).right - right
+    return float((difference < 0).mean()), float((difference > 0).mean())
 
 
 def _praise(point: Point, alone: Point, certificate: Certificate | None) -> str:
@@ -368,14 +390,9 @@ def _refusal(
     start = f"use {reference} alone: "
     if not candidates:
         return start + "no cascade is cheaper than it"
-    table, scores = model.fitted.table, model.fitted.out_of_fold
-    right = table.correct[:, table.column(reference)]
-    needed = []
-    for point in candidates[:: max(1, len(candidates) // 8)]:
-        d = replay(point.chain, table, scores).right - right
-        rows = rows_needed(promise, float((d < 0).mean()), float((d > 0).mean()))
-        if rows is not None:
-            needed.append(rows)
+    some = candidates[:: max(1, len(candidates) // 8)]
+    guesses = [rows_needed(promise, *_discordant(point.chain, alone, model)) for point in some]
+    needed = [rows for rows in guesses if rows is not None]
     share = len(data.test) / (len(data.test) + len(data.fit))
     more = [round(rows / share) - len(data.test) - len(data.fit) for rows in needed]
     why = f"no cheaper policy could be shown to keep the promise on {len(data.test)} test rows"

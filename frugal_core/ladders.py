@@ -53,7 +53,9 @@ LADDERS = (
     Ladder("anthropic", ("claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-4-6")),
     Ladder("anthropic", ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5")),
     Ladder("google_genai", ("gemini-2.5-flash-lite", "gemini-2.5-flash", "gemini-2.5-pro")),
-    Ladder("google_genai", ("gemini-3.1-flash-lite", "gemini-3-flash-preview", "gemini-3-pro-preview")),
+    Ladder(
+        "google_genai", ("gemini-3.1-flash-lite", "gemini-3-flash-preview", "gemini-3-pro-preview")
+    ),
     Ladder("google_genai", ("gemini-3.1-flash-lite", "gemini-3.1-pro-preview")),
     Ladder("google_genai", ("gemini-3.5-flash-lite", "gemini-3.8-flash", "gemini-4-argon")),
     Ladder("mistralai", ("mistral-small-2603", "mistral-large-2512")),

@@ -222,7 +222,7 @@ def _fit_logistic(x: Floats, target: Floats) -> Floats:
     constant[0] = math.log(rate / (1 - rate))
     if len(np.unique(target)) < 2:
         return constant
-    model = LogisticRegression(C=1.0, solver="newton-cholesky").fit(x[:, 1:], target)
+    model = LogisticRegression(C=0.3, solver="newton-cholesky").fit(x[:, 1:], target)
     return np.append(model.intercept_, model.coef_[0])
 
 

@@ -103,8 +103,13 @@ class LocalModel:
             assert child.stdout is not None
             watchdog = threading.Timer(self.start_timeout, child.kill)
             watchdog.start()
-            address = child.stdout.readline().strip()
-            watchdog.cancel()
+            try:
+                address = child.stdout.readline().strip()
+            except BaseException:
+                self.close()
+                raise
+            finally:
+                watchdog.cancel()
             if not address:
                 self.close()
                 log.seek(0)
@@ -192,6 +197,8 @@ def _serve(weights: str, threads: int, context: int, parallel: int) -> None:
     params.model_alias = [MODEL_NAME]
     params.n_ctx = context
     params.n_parallel = parallel
+    # Keeping every prompt evaluated would take some 2 MB a call, up to 8 GB, and is no faster.
+    params.cache_ram_mib = 0
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
     server = xllamacpp.Server(params)

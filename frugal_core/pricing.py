@@ -69,18 +69,19 @@ class Price:
         Raises:
             FrugalError: naming the model, when the value is none of these or not a finite number.
         """
-        if isinstance(value, Price):
-            return value
+        names = ("input", "output", "cached_input")
         try:
-            if isinstance(value, Mapping):
-                fields = dict(value)
-                above = tuple(
+            if isinstance(value, Price):
+                price = value
+            elif isinstance(value, Mapping) or _is_list(value, most=len(names)):
+                named = isinstance(value, Mapping)
+                given = value if named else dict(zip(names, value, strict=False))
+                fields = {name: rate for name, rate in given.items() if rate is not None}
+                above = sorted(
                     (int(tokens), cls.from_json(model, price))
                     for tokens, price in fields.pop("above", [])
                 )
-                price = cls(**{k: float(v) for k, v in fields.items()}, above=above)
-            elif isinstance(value, Sequence) and not isinstance(value, str):
-                price = cls(*(float(v) for v in value))
+                price = cls(**{k: float(v) for k, v in fields.items()}, above=tuple(above))
             else:
                 raise TypeError
             rates = (price.input, price.output, price.cached_input or 0.0)
@@ -92,6 +93,10 @@ class Price:
                 f'for example {{"{model}": [0.15, 0.60]}}'
             ) from error
         return price
+
+
+def _is_list(value: Any, most: int) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) <= most
 
 
 @dataclass

@@ -17,6 +17,7 @@ import gzip
 import json
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,19 +120,28 @@ class Recording:
             raise RecordingError(f"{path}: no such file")
         try:
             queries = _parse(_read(path), _grader(grader))
-        except (OSError, EOFError, UnicodeDecodeError) as error:
+        except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
             raise RecordingError(f"{path}: cannot be read: {error}") from error
         if not queries:
             raise RecordingError(f"{path}: holds no query; one JSON object per line is expected")
         return cls(queries, PriceBook.load(prices))
 
     def save(self, path: str | Path) -> None:
-        """Write JSON Lines, compressed if the name ends in `.gz`."""
+        """Write JSON Lines, compressed if the name ends in `.gz`.
+
+        Raises:
+            RecordingError: if the name says CSV or Parquet, which are read only.
+        """
         path = Path(path)
+        if {".csv", ".parquet"} & {suffix.lower() for suffix in path.suffixes}:
+            raise RecordingError(f"{path}: recordings are written as .jsonl or .jsonl.gz")
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "wt", encoding="utf-8") as file:
             for query in self.queries:
-                file.write(json.dumps(to_row(query), ensure_ascii=False) + "\n")
+                line = json.dumps(to_row(query), ensure_ascii=False)
+                if not _is_utf8(line):  # half a surrogate pair, as models sometimes write
+                    line = json.dumps(to_row(query))
+                file.write(line + "\n")
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -193,6 +203,14 @@ class Recording:
             parts.append(self.select(order[start:stop]))
             start = max(start, stop)
         return parts
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def text_groups(texts: Sequence[str]) -> np.ndarray:
@@ -272,11 +290,10 @@ def _read(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield from ((where, _nest(row, where)) for where, row in _read_parquet(path))
         return
     opener = gzip.open if suffixes[-1:] == [".gz"] else open
-    with opener(path, "rt", encoding="utf-8", newline="") as file:
+    # Spreadsheets begin a file with a byte order mark: utf-8-sig reads it and files without it.
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
         if ".csv" in suffixes:
-            for number, row in enumerate(csv.DictReader(file), start=2):
-                where = f"{path}, line {number}"
-                yield where, _nest({k: v for k, v in row.items() if v not in ("", None)}, where)
+            yield from _read_csv(path, file)
             return
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -284,8 +301,21 @@ def _read(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             where = f"{path}, line {number}"
             try:
                 yield where, json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise RecordingError(f"{where}: not JSON: {error}") from error
+
+
+def _read_csv(path: Path, file: Iterable[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    lines = csv.DictReader(file)
+    for row in lines:
+        where = f"{path}, line {lines.line_num}"
+        if None in row:
+            raise RecordingError(f"{where}: more cells than columns; quote cells that hold commas")
+        # An empty cell says nothing, but for the texts of a query and of an answer that was paid.
+        cells = {name: value for name, value in row.items() if value not in ("", None)}
+        paid = {name.rpartition(".")[0] for name in cells if "." in name}
+        texts = {"query", *(f"{model}.text" for model in paid)}
+        yield where, _nest(cells | {n: "" for n in texts & set(row) - set(cells)}, where)
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -305,21 +335,35 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _nest(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Turn `MODEL.field` columns into the nested `answers` object."""
-    nested: dict[str, Any] = {"answers": {}}
+    nested: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
     for name, value in row.items():
-        model, dot, field = str(name).rpartition(".")
-        if name == "answers":
-            nested["answers"] |= json.loads(value) if isinstance(value, str) else value
+        model, dot, field = name.rpartition(".")
+        if name in ("answers", "failures") and isinstance(value, str):
+            try:
+                nested[name] = json.loads(value)
+            except (ValueError, RecursionError) as error:
+                raise RecordingError(f"{where}, {name}: not JSON: {error}") from error
         elif dot and field in Answer.__dataclass_fields__:
             if isinstance(value, str) and field != "text":
-                try:
-                    value = json.loads(value.lower())
-                except ValueError as error:
-                    raise RecordingError(f"{where}, {name}: {value!r} is no number") from error
-            nested["answers"].setdefault(model, {})[field] = value
+                value = _cell(value, f"{where}, {name}")
+            answers.setdefault(model, {})[field] = value
         else:
             nested[name] = value
-    return nested
+    if answers and isinstance(nested.get("answers", {}), Mapping):
+        nested["answers"] = {**nested.get("answers", {}), **answers}
+    return {"answers": {}, **nested}
+
+
+def _cell(value: str, place: str) -> float | bool | None:
+    """A number or a truth value, as programs write them into text."""
+    words = {"true": True, "false": False, "null": None, "none": None}
+    if value.strip().casefold() in words:
+        return words[value.strip().casefold()]
+    try:
+        return float(value)
+    except ValueError as error:
+        raise RecordingError(f"{place}: {value!r} is no number") from error
 
 
 def _parse(
@@ -351,9 +395,14 @@ def _parse_query(
     if not isinstance(answers, Mapping):
         raise RecordingError(f"{where}, answers: expected an object with one answer per model")
     gold = row.get("reference")
+    if not isinstance(gold, str | int | float | None):
+        raise RecordingError(f"{where}, reference: expected a string, found {type(gold).__name__}")
     reference = None if gold is None else str(gold)
     parsed: dict[str, Answer] = {}
-    failures: dict[str, str] = {str(k): str(v) for k, v in (row.get("failures") or {}).items()}
+    failed = row.get("failures") or {}
+    if not isinstance(failed, Mapping):
+        raise RecordingError(f"{where}, failures: expected an object with one error per model")
+    failures = {str(model): str(error) for model, error in failed.items() if error is not None}
     for model, fields in answers.items():
         place = f"{where}, answers.{model}"
         if fields is None:
@@ -367,7 +416,9 @@ def _parse_query(
         if answer.correct is None and reference is not None:
             answer = replace(answer, correct=bool(grade(answer.text, reference)))
         parsed[str(model)] = answer
-    return Query(str(row.get("id", position + 1)), text, parsed, reference, failures or None)
+    given = row.get("id")
+    number = str(position + 1 if given is None else given)
+    return Query(number, text, parsed, reference, failures or None)
 
 
 def _parse_answer(place: str, fields: Mapping[str, Any]) -> Answer:
@@ -376,9 +427,10 @@ def _parse_answer(place: str, fields: Mapping[str, Any]) -> Answer:
         raise RecordingError(f"{place}.text: expected a string, found {type(text).__name__}")
     tokens = {}
     for name in ("input_tokens", "output_tokens", "cached_tokens"):
-        value = fields.get(name, 0 if name == "cached_tokens" else None)
-        whole = isinstance(value, int | float) and not isinstance(value, bool)
-        if not whole or value != value or value < 0 or value != int(value):
+        value: Any = fields.get(name)
+        if value is None and name == "cached_tokens":
+            value = 0
+        if not _is_count(value):
             raise RecordingError(f"{place}.{name}: expected a whole number >= 0, found {value!r}")
         tokens[name] = int(value)
     confidence = fields.get("confidence")
@@ -399,3 +451,9 @@ def _parse_answer(place: str, fields: Mapping[str, Any]) -> Answer:
     return Answer(
         text, **tokens, confidence=confidence, correct=None if correct is None else bool(correct)
     )
+
+
+def _is_count(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and value >= 0 and value == int(value)

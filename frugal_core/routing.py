@@ -1,7 +1,7 @@
 """The router: searches tier order and thresholds for the whole cost-accuracy frontier.
 
 Chains of up to three tiers are searched exactly on a grid of score quantiles; longer ones by
-coordinate ascent. FrugalGPT (Chen, Zaharia, Zou 2023, section 3.3) searches the same space with one
+backward induction. FrugalGPT (Chen, Zaharia, Zou 2023, section 3.3) searches the same space with one
 brute-force optimisation per chain and budget; here one pass of prefix sums over a two-dimensional
 histogram gives every pair of thresholds at once.
 """
@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import permutations
 
 import numpy as np
 
+from frugal_core.student import STUDENT
 from frugal_core.table import Floats, Ints
 
 NEVER = 2.0
 """A threshold above every probability: the tier's answer is never accepted."""
 
 _BINS = 40
+_PRIOR_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,23 @@ class Chain:
         return [(*(o for o in self.tiers if o != tier), tier) for tier in self.tiers]
 
 
+def without_idle_tiers(chain: Chain, after_student: str) -> Chain:
+    """The chain without tiers that it never reaches.
+
+    A student that is always accepted keeps one model behind it, `after_student`, for the calls that
+    labels cannot answer.
+    """
+    if 0.0 not in chain.thresholds:
+        return chain
+    end = chain.thresholds.index(0.0) + 1
+    if end == 1 and chain.tiers[0] == STUDENT:
+        return Chain((STUDENT, after_student), (0.0,))
+    return Chain(chain.tiers[:end], chain.thresholds[: end - 1])
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A chain with its accuracy and its cost (USD per query) on the rows it was searched on."""
+    """A chain with its accuracy and its cost (USD per query) on some rows."""
 
     chain: Chain
     accuracy: float
@@ -82,8 +99,19 @@ class Router:
         """The Pareto-optimal points over all chains, from cheap to dear."""
         points = [point for chain in self._short_chains() for point in self._grid(chain)]
         for order in self._long_chains():
-            points += self._ascent(order)
+            points += self._induction(order)
         return pareto(points)
+
+    @cached_property
+    def _value(self) -> Floats:
+        """What each answer is worth: between its label and its P(correct); shape (n, tiers).
+
+        Labels are unbiased and noisy, calibrated scores smooth: with few rows, choosing among
+        thousands of thresholds by labels alone finds luck.
+        """
+        share = len(self.correct) / (len(self.correct) + _PRIOR_ROWS)
+        expected = np.column_stack([self.scores((tier,)) for tier in self.tiers])
+        return share * self.correct + (1 - share) * expected
 
     def _models(self) -> list[int]:
         return list(range(1 if self.student else 0, len(self.tiers)))
@@ -99,7 +127,7 @@ class Router:
     def _long_chains(self) -> list[tuple[int, ...]]:
         """The Pareto-optimal single models from cheap to dear, where they are more than three."""
         singles = [
-            Point(Chain((self.tiers[j],), ()), self.correct[:, j].mean(), self.usd[:, j].mean())
+            Point(Chain((self.tiers[j],), ()), self._value[:, j].mean(), self.usd[:, j].mean())
             for j in self._models()
         ]
         order = tuple(self.tiers.index(point.chain.tiers[0]) for point in pareto(singles))
@@ -110,7 +138,7 @@ class Router:
     def _grid(self, order: tuple[int, ...]) -> list[Point]:
         """Pareto-optimal thresholds of a chain of at most three tiers, tier by position."""
         names = tuple(self.tiers[j] for j in order)
-        right, usd = self.correct[:, order], self.usd[:, order]
+        right, usd = self._value[:, order], self.usd[:, order]
         if len(order) == 1:
             return [Point(Chain(names, ()), float(right.mean()), float(usd.mean()))]
         if len(order) == 3:
@@ -160,72 +188,62 @@ class Router:
             points.append(Point(chain, accuracy[i, j] / n, paid[i, j] / n))
         return points
 
-    def _ascent(self, chain: tuple[int, ...]) -> list[Point]:
-        """Thresholds of a chain of any length, by coordinate ascent over a sweep of cost weights."""
-        names = tuple(self.tiers[j] for j in chain)
-        y, c = self.correct[:, chain], self.usd[:, chain]
+    def _induction(self, order: tuple[int, ...]) -> list[Point]:
+        """Thresholds of a chain of any length, for a sweep of cost weights."""
+        names = tuple(self.tiers[j] for j in order)
+        right, usd = self._value[:, order], self.usd[:, order]
         p = np.column_stack(
-            [self.scores(names[: k + 1]) for k in range(len(chain) - 1)] + [y[:, -1]]
+            [self.scores(names[: k + 1]) for k in range(len(order) - 1)] + [right[:, -1]]
         )
+        rows, paid = np.arange(len(p)), np.cumsum(usd, axis=1)
         points = []
-        for thresholds in coordinate_ascent(p, c.mean(axis=0)):
-            accepted = np.argmax(
-                np.column_stack([p[:, :-1] >= thresholds, np.ones(len(p), dtype=bool)]), axis=1
+        for thresholds in backward_induction(p, usd.mean(axis=0)):
+            accepted = np.column_stack([p[:, :-1] >= thresholds, np.ones(len(p), dtype=bool)])
+            stopped = accepted.argmax(axis=1)
+            points.append(
+                Point(
+                    Chain(names, tuple(float(t) for t in thresholds)),
+                    float(right[rows, stopped].mean()),
+                    float(paid[rows, stopped].mean()),
+                )
             )
-            paid = np.cumsum(c, axis=1)[np.arange(len(c)), accepted]
-            right = y[np.arange(len(y)), accepted]
-            chain_found = Chain(names, tuple(float(t) for t in thresholds))
-            points.append(Point(chain_found, float(right.mean()), float(paid.mean())))
         return points
 
 
-def coordinate_ascent(p: Floats, usd: Floats, sweeps: int = 4, weights: int = 48) -> list[Floats]:
+def backward_induction(p: Floats, usd: Floats, weights: int = 60) -> list[Floats]:
     """Thresholds that maximise mean(P(correct) - weight * cost), for a sweep of cost weights.
 
-    Each threshold in turn is set to its best value given the others, which a sort and a prefix sum
-    find exactly; the sweep goes from cost-only to quality-only and starts each from the last.
+    From the last tier to the first, the value of going on is regressed on the tier's own P(correct)
+    (Longstaff and Schwartz 2001 price options so), and the tier accepts where P exceeds that line.
+    The values are probabilities, not labels: few rows give a smooth answer.
 
     Args:
         p: P(correct) of each tier's answer; shape (n, tiers).
         usd: Mean cost of each tier; shape (tiers,).
-        sweeps: Most passes over the thresholds for one weight.
-        weights: Cost weights in the sweep, 0 the last.
+        weights: Cost weights in the sweep, from "the cheapest at any loss" down to 0.
 
     Returns:
         Arrays of shape (tiers - 1,).
     """
-    last = p.shape[1] - 1
-    top = max(float(usd[0]), float(usd.mean()) / 1000, 1e-12)
-    thresholds = np.full(last, NEVER)
+    n, tiers = p.shape
+    dear, cheap = max(float(usd.max()), 1e-12), max(float(np.sort(usd)[min(1, tiers - 1)]), 1e-12)
+    hats = []
+    for k in range(tiers - 1):
+        design = np.column_stack([np.ones(n), p[:, k]])
+        hats.append(np.linalg.solve(design.T @ design + np.diag([1e-9, 1.0]), design.T))
     found = []
-    for weight in [*np.geomspace(1.0 / top, 1e-3 / max(float(usd[-1]), 1e-12), weights - 1), 0.0]:
-        for _ in range(sweeps):
-            before = thresholds.copy()
-            for k in reversed(range(last)):
-                value = p[:, last] - weight * usd[last]
-                for j in range(last - 1, k, -1):
-                    value = np.where(p[:, j] >= thresholds[j], p[:, j], value) - weight * usd[j]
-                reached = (p[:, :k] < thresholds[:k]).all(axis=1)
-                if reached.sum() < 5:
-                    reached[:] = True
-                thresholds[k] = _best_threshold(p[reached, k], value[reached])
-            if np.array_equal(before, thresholds):
-                break
-        found.append(thresholds.copy())
+    for weight in [*np.geomspace(1 / cheap, 2e-4 / dear, weights - 1), 0.0]:
+        thresholds = np.empty(tiers - 1)
+        value = p[:, -1] - weight * usd[-1]
+        for k in reversed(range(tiers - 1)):
+            start, slope = hats[k] @ value
+            if slope < 1:
+                thresholds[k] = np.clip(start / (1 - slope), 0.0, NEVER)
+            else:  # the line outruns P: it is accepted everywhere or nowhere
+                thresholds[k] = NEVER if start + slope / 2 > 0.5 else 0.0
+            value = np.where(p[:, k] >= thresholds[k], p[:, k], value) - weight * usd[k]
+        found.append(thresholds)
     return found
-
-
-def _best_threshold(score: Floats, otherwise: Floats) -> float:
-    """The threshold that maximises sum(score where accepted, else `otherwise`)."""
-    order = np.argsort(-score, kind="stable")
-    ranked = score[order]
-    gain = np.concatenate([[0.0], np.cumsum(ranked - otherwise[order])])
-    accepted = int(np.argmax(gain))
-    if accepted == 0:
-        return NEVER
-    if accepted == len(ranked):
-        return 0.0
-    return float((ranked[accepted - 1] + ranked[accepted]) / 2)
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:

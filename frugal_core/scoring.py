@@ -5,9 +5,12 @@ The learned scorer is in `learned_scorer.py`; all follow the protocol `frugal_co
 
 from __future__ import annotations
 
+import hashlib
+import marshal
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from frugal_core.cascade import Judge, Reply
 from frugal_core.recording import normalise
@@ -33,9 +36,7 @@ class LogProbScorer:
         return _own_confidence
 
 
-def _own_confidence(
-    tier: str, reply: Reply, earlier: Sequence[tuple[str, Reply]]
-) -> float | None:
+def _own_confidence(tier: str, reply: Reply, earlier: Sequence[tuple[str, Reply]]) -> float | None:
     return None if reply.confidence is None else math.exp(min(reply.confidence, 0.0))
 
 
@@ -71,7 +72,8 @@ class FunctionScorer:
 
     Args:
         function: (query, answer) -> P(correct) in [0, 1], or None to let the tier verify itself.
-        id: Names the function and its parameters in cache keys; change it when the function changes.
+        id: Names the function and its parameters in cache keys; by default its qualified name and
+            a digest of its code, defaults and closure.
 
     Example:
         >>> scorer = FunctionScorer(lambda query, answer: float(answer.isdigit()), id="digits")
@@ -84,10 +86,23 @@ class FunctionScorer:
 
     def __post_init__(self) -> None:
         if not self.id:
-            name = getattr(self.function, "__qualname__", repr(self.function))
-            module = getattr(self.function, "__module__", "")
-            object.__setattr__(self, "id", f"{module}.{name}")
+            object.__setattr__(self, "id", _function_id(self.function))
 
     def judge(self, query: str) -> Judge:
         """See `frugal_core.cascade.Scorer`."""
         return lambda tier, reply, earlier: self.function(query, reply.text)
+
+
+def _function_id(function: Callable[..., Any]) -> str:
+    """A name that two functions share only if they compute the same."""
+    code = getattr(function, "__code__", None)
+    if code is None:  # an object with __call__: its repr says what it is, or where it is
+        return repr(function)
+    cells = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+    defaults = repr(
+        (getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None))
+    )
+    owner = repr(getattr(function, "__self__", None))
+    seen = marshal.dumps(code) + repr((cells, defaults, owner)).encode()
+    digest = hashlib.sha256(seen).hexdigest()[:16]
+    return f"{function.__module__}.{function.__qualname__}#{digest}"

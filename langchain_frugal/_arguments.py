@@ -15,6 +15,22 @@ ENDPOINT = frozenset({"api_key", "base_url", "organization"})
 """Arguments that say where a model is and who pays for it."""
 
 
+_FORWARDED = {
+    # our field: the name under which every provider's class takes it
+    "temperature": "temperature",
+    "max_tokens": "max_tokens",
+    "top_p": "top_p",
+    "seed": "seed",
+    "stop": "stop",
+    "reasoning_effort": "reasoning_effort",
+    "request_timeout": "timeout",
+    "max_retries": "max_retries",
+    "openai_api_key": "api_key",
+    "openai_api_base": "base_url",
+    "openai_organization": "organization",
+}
+
+
 def sort_arguments(cls: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
     """Separate the arguments that `cls` declares from those meant for its tiers.
 
@@ -63,9 +79,15 @@ def serialisable(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def reveal(value: Any) -> Any:
-    """A secret as its provider's class takes it; anything else untouched."""
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
+def forwarded(model: BaseModel) -> dict[str, Any]:
+    """The arguments in a cascade's own fields that its tiers get, as far as they were given."""
+    arguments = {}
+    for ours, theirs in _FORWARDED.items():
+        value = getattr(model, ours)
+        if value is not None:
+            secret = isinstance(value, SecretStr)
+            arguments[theirs] = value.get_secret_value() if secret else value
+    return arguments
 
 
 def _names(cls: type[BaseModel]) -> set[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 from typing import Any
 
 from langchain_core.exceptions import OutputParserException
@@ -84,15 +85,16 @@ class StructuredOutput:
             raise NotImplementedError(f"{type(tier).__name__} has no structured output to bind")
         # Every integration builds "bound model | parser"; we parse ourselves, after accepting.
         bound = chain.first
-        format_ = getattr(bound, "kwargs", {}).get("response_format")
+        format_: Any = getattr(bound, "kwargs", {}).get("response_format")
         if inspect.isclass(format_):
             # Given a class, the OpenAI client raises on a violation and the bill is lost with the
             # answer. As a schema it asks for the same thing, and hands over what was bought.
             import openai
 
-            function = dict(openai.pydantic_function_tool(format_)["function"])
+            class_: Any = format_
+            function: Any = openai.pydantic_function_tool(class_)["function"]
             schema = {"name": function["name"], "schema": function["parameters"], "strict": True}
-            return bound.bind(response_format={"type": "json_schema", "json_schema": schema})  # type: ignore[attr-defined,no-any-return]  # a RunnableBinding of the tier
+            return bound.bind(response_format={"type": "json_schema", "json_schema": schema})
         return bound
 
     def parse(self, message: AIMessage) -> Any:
@@ -101,6 +103,8 @@ class StructuredOutput:
         Raises:
             OutputParserException: if it is not JSON or does not fit a pydantic class.
         """
+        if message.tool_calls and self.options.get("tools"):
+            return None  # other tools were offered too, and are called first
         value = self.read(message, partial=False)
         if not self.is_class:
             return value
@@ -117,9 +121,8 @@ class StructuredOutput:
 
     def read(self, message: AIMessage, *, partial: bool) -> Any:
         """The JSON value in the answer: a tool call's arguments, or its text."""
-        calls = message.tool_calls
-        for call in calls:
-            if call["name"] == self.name or len(calls) == 1:
+        for call in message.tool_calls:
+            if call["name"] == self.name:
                 return call["args"]
         text = message.text
         try:
@@ -158,9 +161,42 @@ class StructuredOutputParser(BaseCumulativeTransformOutputParser[Any]):
         """Parse plain text."""
         return self.parse_result([ChatGeneration(message=AIMessage(text))])
 
+    def _transform(self, input: Iterator[Any]) -> Iterator[Any]:
+        chunks: list[AIMessage] = []
+        last = None
+        for last in super()._transform(_kept(input, chunks)):
+            yield last
+        # What the stream amounts to must be right: until now it was a part, and parsed kindly.
+        if (final := self._whole(chunks)) != last:
+            yield final
+
+    async def _atransform(self, input: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        chunks: list[AIMessage] = []
+        last = None
+        async for last in super()._atransform(_akept(input, chunks)):
+            yield last
+        if (final := self._whole(chunks)) != last:  # as in _transform
+            yield final
+
+    def _whole(self, chunks: list[AIMessage]) -> Any:
+        target: StructuredOutput = self.target
+        return target.parse(reduce(add, chunks)) if chunks else None
+
     @property
     def _type(self) -> str:
         return "frugal-structured-output"
+
+
+def _kept(messages: Iterator[Any], kept: list[AIMessage]) -> Iterator[Any]:
+    for message in messages:
+        kept.append(message)
+        yield message
+
+
+async def _akept(messages: AsyncIterator[Any], kept: list[AIMessage]) -> AsyncIterator[Any]:
+    async for message in messages:
+        kept.append(message)
+        yield message
 
 
 @dataclass(frozen=True)
@@ -182,12 +218,14 @@ class Contract:
     @classmethod
     def of(cls, kwargs: Mapping[str, Any]) -> Contract | None:
         """The contract of a call with these arguments, or None if the answer is plain text."""
-        if FORMAT_ARGUMENTS.isdisjoint(kwargs):
+        if FORMAT_ARGUMENTS.isdisjoint(kwargs) or not any(map(kwargs.get, FORMAT_ARGUMENTS)):
             return None
         structured = kwargs.get(STRUCTURED)
         if structured is not None:
             return cls(tools=None, structured=structured)
         choice = kwargs.get("tool_choice")
+        if isinstance(choice, dict):
+            choice = choice.get("type", "any")
         return cls(
             tools=_argument_schemas(kwargs.get("tools") or ()),
             must_call=bool(choice) and choice not in ("auto", "none"),
@@ -218,11 +256,27 @@ class Contract:
         return None
 
 
+def as_openai_tool(tool: Any, strict: bool | None) -> dict[str, Any]:
+    """A tool in OpenAI's form, or as it is if it is a provider's own."""
+    if isinstance(tool, dict) and tool.get("type", "object") not in ("function", "object"):
+        return tool  # {"type": "web_search_20250305", "name": "web_search"}
+    try:
+        return convert_to_openai_tool(tool, strict=strict)
+    except ValueError:
+        if isinstance(tool, dict):
+            return tool  # {"google_search": {}}
+        raise
+
+
 def _structured_breach(target: StructuredOutput, message: AIMessage) -> str | None:
     try:
         parsed = target.parse(message)
     except OutputParserException as error:
-        return f"schema: {str(error).splitlines()[0]}"
+        cause: Any = error.__cause__
+        if not hasattr(cause, "errors"):
+            return "schema: not JSON"
+        first = cause.errors()[0]  # of pydantic, either version
+        return f"schema: {'.'.join(map(str, first['loc']))}: {first['msg']}"
     # A class has validated itself, and may accept what its JSON schema does not say.
     schema = target.json_schema if isinstance(parsed, dict) else None
     return None if schema is None else _schema_breach(schema, parsed)
@@ -261,7 +315,11 @@ def _violation(schema: Mapping[str, Any], value: Any) -> str | None:
     """The most telling violation of a JSON schema, or None."""
     from jsonschema.exceptions import best_match
 
-    worst = best_match(_validator(json.dumps(schema, sort_keys=True, default=str)).iter_errors(value))
+    validator = _validator(json.dumps(schema, sort_keys=True, default=str))
+    try:
+        worst = best_match(validator.iter_errors(value))
+    except Exception:  # a schema that cannot be read is not the answer's fault
+        return None
     return None if worst is None else str(worst.message)[:200]
 
 

@@ -7,26 +7,14 @@ each driver only moves messages.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any
 
-from langchain_core.callbacks import (
-    AsyncCallbackManager,
-    AsyncCallbackManagerForLLMRun,
-    BaseCallbackHandler,
-    CallbackManager,
-    CallbackManagerForLLMRun,
-    Callbacks,
-)
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import var_child_runnable_config
-from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2StreamingCallbackHandler
-from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
-from langchain_core.tracers.context import _configure_hooks
 
 from frugal_core.cascade import (
     VERIFICATION,
@@ -51,8 +39,8 @@ from langchain_frugal._replies import (
     says_something,
 )
 from langchain_frugal._tiers import Assembly
+from langchain_frugal._tracing import Parent, callbacks_below, unseen
 
-RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None
 Loop = Generator[Ask, Reply | Failure, Outcome]
 
 
@@ -64,7 +52,7 @@ class Call:
         messages: The caller's.
         kwargs: The call's arguments; `model` among them pins the call to that tier.
         on_failure: See `frugal_core.cascade.cascade`.
-        run_manager: Of the cascade's own run, if LangChain gave one.
+        parent: The cascade's own run, if it is known.
     """
 
     def __init__(
@@ -73,14 +61,14 @@ class Call:
         messages: list[BaseMessage],
         kwargs: dict[str, Any],
         on_failure: OnFailure,
-        run_manager: RunManager,
+        parent: Parent | None,
     ) -> None:
         pinned = kwargs.pop("model", None)
         self.assembly = assembly if pinned is None else assembly.pinned(pinned)
         self.messages = messages
         self.kwargs = kwargs
         self.contract = Contract.of(kwargs)
-        self.callbacks = _tracers(run_manager)
+        self.callbacks = callbacks_below(parent)
         self.usage: UsageMetadata | None = None
         self.loop: Loop = cascade(
             self.assembly.plan,
@@ -120,12 +108,7 @@ class Call:
     def read(self, ask: Ask, message: AIMessage) -> Reply:
         """A tier's message as the core's reply, its bill added."""
         self.usage = add_bill(self.usage, bought_usage(message))
-        reply = read_message(message, None if ask.verify is not None else self.contract)
-        if "logprobs" not in self.kwargs and not ask.live:
-            # What only the scorer asked for is none of the caller's.
-            for name in self.assembly.tiers[ask.tier].draft_options:
-                message.response_metadata.pop(name, None)
-        return reply
+        return read_message(message, None if ask.verify is not None else self.contract)
 
     def failed(self, error: Exception, *, emitted: bool = False) -> Failure:
         """An exception as the core takes it, its bill added."""
@@ -136,16 +119,19 @@ class Call:
     def message(self, outcome: Outcome) -> AIMessage:
         """The answer, with the bill and the trail."""
         trail = outcome.to_json()
+        names = [tier.name for tier in self.assembly.tiers]
         if self.assembly.ladder is not None:
-            trail["ladder"] = self.assembly.ladder
-        name = self.assembly.tiers[outcome.tier].name
-        return final_message(outcome.reply, name, self.usage, trail)
+            trail["ladder"] = {"as_of": self.assembly.ladder, "tiers": names}
+        # What only the scorer asked for is none of the caller's.
+        unasked = self.assembly.tiers[outcome.tier].draft_options.keys() - self.kwargs.keys()
+        name = names[outcome.tier]
+        return final_message(outcome.reply, name, self.usage, trail, unasked)
 
     def ask(self, ask: Ask) -> Reply | Failure:
         """Do what the loop asks for, and wait for the whole answer."""
         try:
             runnable, messages, kwargs = self.request(ask)
-            with _unseen():
+            with unseen():
                 message = runnable.invoke(messages, self.config(ask), **kwargs)
             return self.read(ask, message)
         except Exception as error:
@@ -155,7 +141,7 @@ class Call:
         """Do what the loop asks for, and await the whole answer."""
         try:
             runnable, messages, kwargs = self.request(ask)
-            with _unseen():
+            with unseen():
                 message = await runnable.ainvoke(messages, self.config(ask), **kwargs)
             return self.read(ask, message)
         except Exception as error:
@@ -178,7 +164,6 @@ class Live:
     def start(self) -> tuple[Runnable[Any, Any], list[BaseMessage], RunnableConfig, dict[str, Any]]:
         """What to stream, on which messages, how, and with which arguments."""
         runnable, messages, kwargs = self.call.request(self.ask)
-        kwargs = {**self.call.assembly.tiers[self.ask.tier].stream_options, **kwargs}
         return runnable, messages, self.call.config(self.ask), kwargs
 
     def take(self, message: AIMessage) -> list[ChatGenerationChunk]:
@@ -255,7 +240,9 @@ async def astream(call: Call) -> AsyncIterator[ChatGenerationChunk]:
             live = Live(call, ask)
             try:
                 runnable, messages, config, kwargs = live.start()
-                async with aclosing(_abegun(runnable.astream(messages, config, **kwargs))) as chunks:
+                async with aclosing(
+                    _abegun(runnable.astream(messages, config, **kwargs))
+                ) as chunks:
                     async for chunk in chunks:
                         for passed in live.take(chunk):
                             yield passed
@@ -271,7 +258,7 @@ async def astream(call: Call) -> AsyncIterator[ChatGenerationChunk]:
 def ending(
     message: AIMessage, outcome: Outcome, live: Live | None
 ) -> Iterator[ChatGenerationChunk]:
-    """What is left to stream: the accepted draft, and one last chunk with the bill and the trail."""
+    """What is left to stream: the accepted draft, and a last chunk with the bill and the trail."""
     metadata = message.response_metadata
     if live is not None and live.emitted:
         streamed = outcome.reply.payload.response_metadata
@@ -293,7 +280,7 @@ def ending(
 def _begun(chunks: Iterator[Any]) -> Generator[Any, None, None]:
     """A tier's stream, started out of sight of what listens to our own run."""
     with closing(chunks):  # type: ignore[type-var]  # LangChain's streams are generators
-        with _unseen():
+        with unseen():
             first = next(chunks, None)
         if first is not None:
             yield first
@@ -303,46 +290,9 @@ def _begun(chunks: Iterator[Any]) -> Generator[Any, None, None]:
 async def _abegun(chunks: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
     """A tier's asynchronous stream, started out of sight of what listens to our own run."""
     async with aclosing(chunks):  # type: ignore[type-var]  # LangChain's streams are generators
-        with _unseen():
+        with unseen():
             first = await anext(chunks, None)
         if first is not None:
             yield first
             async for chunk in chunks:
                 yield chunk
-
-
-def _tracers(run_manager: RunManager) -> Callbacks:
-    """The callbacks of a tier's run: tracers see it below ours; all others would count it twice."""
-    tracers = [handler for handler in run_manager.handlers if _is_tracer(handler)] if run_manager else []
-    if not tracers or run_manager is None:
-        return []
-    is_async = isinstance(run_manager, AsyncCallbackManagerForLLMRun)
-    manager = AsyncCallbackManager if is_async else CallbackManager
-    return manager(tracers, tracers, run_manager.run_id)
-
-
-def _is_tracer(handler: object) -> bool:
-    return isinstance(handler, BaseTracer | AsyncBaseTracer) and not isinstance(
-        handler, _StreamingCallbackHandler | _V2StreamingCallbackHandler
-    )
-
-
-@contextmanager
-def _unseen() -> Iterator[None]:
-    """Hide the start of a tier's run from everything that listens to our own run.
-
-    LangChain adds to a run, whatever callbacks it is given, the handlers in context variables
-    (`get_usage_metadata_callback`), and to a bound model the callbacks of the surrounding chain.
-    They have our own run, whose usage is that of all tiers.
-    """
-    hidden: list[tuple[Any, Any]] = [
-        (variable, variable.set(None))
-        for variable, *_ in _configure_hooks
-        if isinstance(handler := variable.get(), BaseCallbackHandler) and not _is_tracer(handler)
-    ]
-    hidden.append((var_child_runnable_config, var_child_runnable_config.set(None)))
-    try:
-        yield
-    finally:
-        for variable, token in hidden:
-            variable.reset(token)

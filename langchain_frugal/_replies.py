@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from langchain_core.messages import (
@@ -17,9 +17,10 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks, add_usage
 from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.utils.utils import LC_ID_PREFIX
 
-from frugal_core.cascade import Failure, Outcome, Reply
+from frugal_core.cascade import Failure, Reply
 from langchain_frugal._contract import Contract
 
 _CUT_SHORT = frozenset({"length", "max_tokens", "model_length", "model_context_window_exceeded"})
@@ -45,10 +46,9 @@ def query_of(messages: Sequence[BaseMessage]) -> str:
 
 def read_message(message: AIMessage, contract: Contract | None) -> Reply:
     """What a tier's message is to the core."""
-    text = message.text
-    calls = message.tool_calls
-    if calls:
-        text = "\n".join(filter(None, [text, *map(_written, calls)]))
+    text = str(message.text)
+    if message.tool_calls:
+        text = "\n".join(filter(None, [text, *map(_written, message.tool_calls)]))
     sent, received, cached = _bought(message.usage_metadata)
     return Reply(
         text=text,
@@ -92,7 +92,9 @@ def bought_usage(message: AIMessage) -> UsageMetadata | None:
     return None if usage is None or _from_cache(usage) else usage
 
 
-def final_message(reply: Reply, model: str, usage: UsageMetadata | None, trail: Any) -> AIMessage:
+def final_message(
+    reply: Reply, model: str, usage: UsageMetadata | None, trail: Any, unasked: Set[str]
+) -> AIMessage:
     """The accepted message as the caller gets it.
 
     Args:
@@ -100,11 +102,14 @@ def final_message(reply: Reply, model: str, usage: UsageMetadata | None, trail: 
         model: Name of the tier that answered, for providers that do not report it.
         usage: What all tiers cost together.
         trail: For `response_metadata["frugal"]`.
+        unasked: Response metadata to leave out.
     """
-    message: AIMessage = reply.payload or AIMessage(reply.text)
+    message: Any = reply.payload or AIMessage(reply.text)
     if isinstance(message, AIMessageChunk):
         message = message_chunk_to_message(message)
     metadata = {"model_name": model, **message.response_metadata, "frugal": trail}
+    for name in unasked:
+        metadata.pop(name, None)
     if usage is not None and "token_usage" in metadata:
         metadata["token_usage"] = {
             "prompt_tokens": usage["input_tokens"],
@@ -112,7 +117,18 @@ def final_message(reply: Reply, model: str, usage: UsageMetadata | None, trail: 
             "total_tokens": usage["total_tokens"],
         }
     changes = {"response_metadata": metadata, "usage_metadata": usage, "id": _own_id(message.id)}
-    return message.model_copy(update=changes)
+    final: AIMessage = message.model_copy(update=changes)
+    return final
+
+
+def as_result(message: AIMessage) -> ChatResult:
+    """The final message as `_generate` returns it."""
+    reason = message.response_metadata.get("finish_reason")
+    info = {"finish_reason": reason} if reason else None
+    return ChatResult(
+        generations=[ChatGeneration(message=message, generation_info=info)],
+        llm_output={"model_name": message.response_metadata["model_name"]},
+    )
 
 
 def replay(message: AIMessage) -> Iterator[AIMessageChunk]:
@@ -157,7 +173,7 @@ def passing(chunk: AIMessageChunk) -> AIMessageChunk:
 
 def says_something(chunk: AIMessageChunk) -> bool:
     """Whether a chunk carries a part of the answer, not only its frame."""
-    return bool(chunk.content or chunk.tool_call_chunks)
+    return bool(chunk.content or chunk.tool_call_chunks or chunk.additional_kwargs)
 
 
 def add_bill(total: UsageMetadata | None, more: UsageMetadata | None) -> UsageMetadata | None:
@@ -196,7 +212,7 @@ def _confidence(message: AIMessage) -> float | None:
     tokens = log_probs.get("content") if isinstance(log_probs, dict) else None
     if not tokens:
         return None
-    return min(sum(token["logprob"] for token in tokens) / len(tokens), 0.0)
+    return min(float(sum(token["logprob"] for token in tokens)) / len(tokens), 0.0)
 
 
 def _defect(message: AIMessage, text: str, contract: Contract | None) -> str | None:

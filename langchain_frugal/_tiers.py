@@ -14,13 +14,23 @@ from frugal_core.cascade import Plan, Scorer, Tier
 from frugal_core.errors import FrugalError, PolicyError
 from frugal_core.ladders import AS_OF, cheaper_models, find_ladder
 from frugal_core.pricing import PriceBook
-from frugal_core.scoring import FunctionScorer, LogProbScorer
+from frugal_core.scoring import AgreementScorer, FunctionScorer, LogProbScorer
 from langchain_frugal._arguments import ENDPOINT
 
 if TYPE_CHECKING:
     from frugal_core import Policy
 
 logger = logging.getLogger("langchain_frugal")
+
+Tiers = Sequence[BaseChatModel | str] | Mapping[str, BaseChatModel | str]
+"""Tiers as a user gives them: in order, or by name."""
+
+THRESHOLD = 0.8
+"""Accepts an answer where no policy was fitted: a rule of thumb for the geometric mean of token
+probabilities, on which nothing is promised."""
+
+CASCADE = "frugal"
+"""The provider that a cascade gives for itself to tracers."""
 
 _OPENAI = "openai"
 _PREFIX = re.compile(r"^[\w-]+[:/]")
@@ -34,13 +44,11 @@ class ChatTier:
         name: As it stands in the plan and in the trail.
         model: The chat model; None for a policy's student, which the core answers itself.
         draft_options: Call arguments for a plain call whose answer will be scored.
-        stream_options: Call arguments for a live stream.
     """
 
     name: str
     model: BaseChatModel | None
     draft_options: Mapping[str, Any] = field(default_factory=dict)
-    stream_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,25 +77,28 @@ class Assembly:
         Raises:
             FrugalError: if no tier is called so; it names those there are.
         """
-        for position, tier in enumerate(self.tiers):
-            if same_model(tier.name, name):
-                plan = replace(
-                    self.plan,
-                    tiers=(self.plan.tiers[position],),
-                    thresholds=(),
-                    best_of=False,
-                    student=None if tier.model is not None else self.plan.student,
-                    certificate=None,
-                    no_promise="no promise: the call named its model",
-                )
-                return replace(self, plan=plan, tiers=(tier,))
-        names = ", ".join(tier.name for tier in self.tiers)
-        raise FrugalError(f"model={name!r} is not a tier of this cascade: {names}")
+        names = [tier.name for tier in self.tiers]
+        match = next((tier for tier in names if same_model(tier, name)), None)
+        if match is None:
+            listed = ", ".join(names)
+            raise FrugalError(f"model={name!r} is not a tier of this cascade: {listed}")
+        position = names.index(name if name in names else match)
+        tier = self.tiers[position]
+        plan = replace(
+            self.plan,
+            tiers=(self.plan.tiers[position],),
+            thresholds=(),
+            best_of=False,
+            student=None if tier.model is not None else self.plan.student,
+            certificate=None,
+            no_promise="no promise: the call named its model",
+        )
+        return replace(self, plan=plan, tiers=(tier,))
 
 
 def same_model(one: str, other: str) -> bool:
-    """Whether two names mean the same model, a provider's prefix ("openai:") aside."""
-    return one == other or bare(one) == other or one == bare(other) or bare(one) == bare(other)
+    """Whether two names mean the same model: equal, or but for a provider before one of them."""
+    return other in (one, bare(one)) or one == bare(other)
 
 
 def bare(name: str) -> str:
@@ -98,10 +109,10 @@ def bare(name: str) -> str:
 def assemble(
     *,
     model: str | None,
-    tiers: Sequence[BaseChatModel | str] | Mapping[str, BaseChatModel | str] | None,
+    tiers: Tiers | None,
     policy: Policy | str | None,
     scorer: Any,
-    threshold: float,
+    threshold: float | None,
     promise: Any,
     prices: Any,
     arguments: Mapping[str, Any],
@@ -116,9 +127,13 @@ def assemble(
             fit the tiers or does not keep the promise.
     """
     loaded = _load_policy(policy)
-    check_promise(loaded, promise)
+    _check_promise(loaded, promise)
     ladder = None
     if loaded is not None:
+        own = {"scorer": scorer, "threshold": threshold, "prices": prices}
+        for name, value in own.items():
+            if value is not None:
+                raise FrugalError(f"{name}: the policy brings its own; give one of the two")
         entries = _policy_entries(loaded, model, tiers)
     elif tiers is not None:
         entries = _with_reference(_named(tiers), model)
@@ -130,27 +145,22 @@ def assemble(
             'or policy="my.frugal"'
         )
     _check_arguments([entry for _, entry in entries], arguments)
-    book = PriceBook.load(prices)
-    chosen = _scorer(scorer) if loaded is None or scorer is not None else loaded.plan.scorer
-    wants_log_probs = not isinstance(chosen, FunctionScorer)
-    chat_tiers = tuple(_tier(name, entry, arguments, wants_log_probs) for name, entry in entries)
     if loaded is not None:
         plan = loaded.plan
-        if scorer is not None:
-            raise FrugalError("a policy brings its own scorer: give either scorer or policy")
-        return Assembly(plan, chat_tiers, loaded.digest)
-    priced = tuple(
-        Tier(tier.name, _price(book, tier.name, entry))
-        for tier, (_, entry) in zip(chat_tiers, entries, strict=True)
-    )
-    plan = Plan(priced, (float(threshold),) * (len(priced) - 1), chosen)
+    else:
+        book = PriceBook.load(prices)
+        priced = tuple(Tier(name, _price(book, name, entry)) for name, entry in entries)
+        thresholds = (THRESHOLD if threshold is None else threshold,) * (len(entries) - 1)
+        plan = Plan(priced, thresholds, _scorer(scorer))
+    wants_log_probs = not isinstance(plan.scorer, FunctionScorer | AgreementScorer)
+    chat_tiers = tuple(_tier(name, entry, arguments, wants_log_probs) for name, entry in entries)
     if ladder is not None:
         names = " -> ".join(tier.name for tier in chat_tiers)
         logger.info("cascade %s (cheaper models by the table of %s)", names, ladder)
-    return Assembly(plan, chat_tiers, ladder=ladder)
+    return Assembly(plan, chat_tiers, None if loaded is None else loaded.digest, ladder)
 
 
-def check_promise(policy: Policy | None, promise: Any) -> None:
+def _check_promise(policy: Policy | None, promise: Any) -> None:
     """Refuse a policy whose certificate is weaker than the promise that is asked for.
 
     Raises:
@@ -181,12 +191,20 @@ def _load_policy(policy: Policy | str | None) -> Policy | None:
     return PolicyClass.load(policy)
 
 
+def models_among(tiers: Tiers, models: Sequence[str]) -> list[str]:
+    """Those of a recording's models for which there is a tier."""
+    names = [name for name, _ in _named(tiers)]
+    return [model for model in models if any(same_model(name, model) for name in names)]
+
+
 Entry = tuple[str, "BaseChatModel | str | None"]
 """A tier's name, and its model, the words for it, or None for a student."""
 
 
-def _named(tiers: Sequence[BaseChatModel | str] | Mapping[str, BaseChatModel | str]) -> list[Entry]:
+def _named(tiers: Tiers) -> list[Entry]:
     """Tiers with names, each name once."""
+    if isinstance(tiers, str):
+        raise FrugalError(f"tiers is one name, {tiers!r}: give a list, cheapest first")
     if isinstance(tiers, Mapping):
         entries: list[Entry] = list(tiers.items())
     else:
@@ -232,8 +250,8 @@ def _ladder_entries(model: str) -> list[Entry]:
     cheaper = cheaper_models(bare(model))
     if not cheaper:
         raise FrugalError(
-            f"no cheaper models of the same family are known for {model!r} (table of {AS_OF}): name "
-            f'the tiers, cheapest first: tiers=["openai:gpt-4o-mini", {model!r}]'
+            f"no cheaper models of the same family are known for {model!r} (table of {AS_OF}): "
+            f'name the tiers, cheapest first: tiers=["openai:gpt-4o-mini", {model!r}]'
         )
     head = model.removesuffix(bare(model))
     return [*((name, head + name) for name in cheaper), (_name_of(model), model)]
@@ -280,13 +298,13 @@ def _check_arguments(models: Sequence[Any], arguments: Mapping[str, Any]) -> Non
     endpoint = sorted(ENDPOINT & arguments.keys())
     if endpoint and len(providers) > 1:
         raise FrugalError(
-            f"{', '.join(endpoint)} cannot serve several providers ({', '.join(sorted(providers))}):"
-            f" give the tiers as chat models"
+            f"{', '.join(endpoint)} cannot serve several providers "
+            f"({', '.join(sorted(providers))}): give the tiers as chat models"
         )
 
 
 def _split(spec: str, *, custom_endpoint: bool) -> tuple[str, str]:
-    """ "provider:model" -> (provider, model); OpenAI's interface unless something says otherwise."""
+    """Provider and model of "provider:model"; OpenAI unless something says otherwise."""
     head, colon, tail = spec.partition(":")
     if head == _OPENAI and colon:
         return _OPENAI, tail
@@ -317,14 +335,10 @@ def _tier(
         and (ladder := find_ladder(bare(name))) is not None
         and ladder.log_probs
     )
-    # Without this, ChatOpenAI streams no usage from an endpoint other than OpenAI's own.
-    asks_usage = getattr(model, "stream_usage", "no such field") is None
-    return ChatTier(
-        name,
-        model,
-        draft_options={"logprobs": True} if log_probs else {},
-        stream_options={"stream_usage": True} if asks_usage else {},
-    )
+    if getattr(model, "stream_usage", "no such field") is None:
+        # Unless told to, ChatOpenAI streams no usage from an endpoint other than OpenAI's own.
+        model = model.model_copy(update={"stream_usage": True})
+    return ChatTier(name, model, {"logprobs": True} if log_probs else {})
 
 
 def _build(spec: str, arguments: Mapping[str, Any]) -> BaseChatModel:
@@ -337,12 +351,12 @@ def _build(spec: str, arguments: Mapping[str, Any]) -> BaseChatModel:
             return ChatOpenAI(model=model, **arguments)
         from langchain.chat_models import init_chat_model
 
-        return init_chat_model(model, model_provider=provider, **arguments)
+        built: BaseChatModel = init_chat_model(model, model_provider=provider, **arguments)
+        return built
     except ImportError as error:
-        package = f"langchain-{provider.replace('_', '-')}"
-        raise FrugalError(f"tier {spec!r} needs a package: pip install {package}") from error
+        raise FrugalError(f"tier {spec!r}: {error}") from error
     except ValueError as error:
-        if "provider" not in str(error).lower():
+        if "model_provider" not in str(error):
             raise
         raise FrugalError(
             f"tier {spec!r}: LangChain knows no provider {provider!r}; for a model behind OpenAI's "
@@ -354,12 +368,13 @@ def _scorer(scorer: Any) -> Scorer:
     if scorer is None:
         return LogProbScorer()
     if hasattr(scorer, "judge"):
-        return scorer  # type: ignore[no-any-return]  # a protocol: whatever has judge() and id
+        judging: Scorer = scorer
+        return judging
     if callable(scorer):
         return FunctionScorer(scorer)
     raise FrugalError(
-        f"scorer is a {type(scorer).__name__}: give a function (query, answer) -> P(correct), or an "
-        f"object with judge() and id"
+        f"scorer is a {type(scorer).__name__}: give a function (query, answer) -> P(correct), or "
+        f"an object with judge() and id"
     )
 
 
@@ -369,6 +384,8 @@ def _price(book: PriceBook, name: str, entry: BaseChatModel | str | None) -> Any
         return book.find(name)
     if isinstance(entry, BaseChatModel):
         provider = entry._get_ls_params().get("ls_provider")
+        if provider == CASCADE:
+            return None  # its tokens are of several models
     else:
         provider = _split(str(entry), custom_endpoint=False)[0]
     provider = {"mistralai": "mistral"}.get(str(provider), provider)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -11,42 +10,33 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, SkipValidation
 
 from frugal_core.cascade import OnFailure
 from frugal_core.errors import FrugalError
-from langchain_frugal._arguments import reveal, serialisable, sort_arguments
-from langchain_frugal._contract import STRUCTURED, StructuredOutput, StructuredOutputParser
+from langchain_frugal._arguments import forwarded, serialisable, sort_arguments
+from langchain_frugal._contract import (
+    STRUCTURED,
+    StructuredOutput,
+    StructuredOutputParser,
+    as_openai_tool,
+)
 from langchain_frugal._drivers import Call, arun, astream, run, stream
-from langchain_frugal._tiers import Assembly, assemble
+from langchain_frugal._identity import common_profile, identity
+from langchain_frugal._replies import as_result
+from langchain_frugal._tiers import CASCADE, Assembly, Tiers, assemble, models_among
+from langchain_frugal._tracing import PARENT, TracedStreams
 
 if TYPE_CHECKING:
     from frugal_core import Policy, Recording
 
-_FORWARDED = {
-    # our field: the name under which every provider's class takes it
-    "temperature": "temperature",
-    "max_tokens": "max_tokens",
-    "top_p": "top_p",
-    "seed": "seed",
-    "stop": "stop",
-    "reasoning_effort": "reasoning_effort",
-    "request_timeout": "timeout",
-    "max_retries": "max_retries",
-    "openai_api_key": "api_key",
-    "openai_api_base": "base_url",
-    "openai_organization": "organization",
-}
 
-
-class FrugalCascadeLLM(BaseChatModel):
+class FrugalCascadeLLM(TracedStreams):
     """A chat model that asks cheap models first, and dearer ones only where that is needed.
 
     It stands wherever `ChatOpenAI` (or another chat model) stood. A tier's answer is accepted if it
@@ -69,8 +59,8 @@ class FrugalCascadeLLM(BaseChatModel):
         policy: A fitted policy, or the path of one.
         promise: What the policy must promise at least: a `Promise`, or its epsilon.
         scorer: A function (query, answer) -> P(correct), or an object with `judge` and `id`.
-        threshold: The score that accepts an answer where no policy says so. The default of 0.8 is
-            meant for the geometric mean of token probabilities: one in five is lost per token.
+        threshold: The score that accepts an answer where no policy says so; 0.8 by default, a rule
+            of thumb for the geometric mean of token probabilities.
         on_failure: Where the last tier fails: "best_draft" returns the best rejected answer,
             flagged; "raise" raises.
         prices: USD per million tokens by model, `{"my-model": [0.1, 0.4]}`, or a JSON file; over
@@ -103,12 +93,25 @@ class FrugalCascadeLLM(BaseChatModel):
 
     Tool calling:
         ```python
+        def get_weather(city: str) -> str:
+            '''Look up the weather.'''
+            return "sunny"
+
+
         llm.bind_tools([get_weather]).invoke("What is the weather in Paris?").tool_calls
         ```
         An unknown tool, or arguments that do not fit its schema, go to the next tier.
 
     Structured output:
         ```python
+        from pydantic import BaseModel
+
+
+        class Person(BaseModel):
+            name: str
+            age: int
+
+
         llm.with_structured_output(Person).invoke("Ada Lovelace, aged 36")
         ```
         So does an answer that does not fit the schema.
@@ -117,13 +120,11 @@ class FrugalCascadeLLM(BaseChatModel):
     model_config = ConfigDict(populate_by_name=True, hide_input_in_errors=True)
 
     model_name: str | None = Field(default=None, alias="model", frozen=True)
-    tiers: Sequence[BaseChatModel | str] | Mapping[str, BaseChatModel | str] | None = Field(
-        default=None, frozen=True
-    )
+    tiers: SkipValidation[Tiers | None] = Field(default=None, frozen=True)
     policy: Any = Field(default=None, frozen=True, repr=False)
     promise: Any = Field(default=None, frozen=True)
     scorer: Any = Field(default=None, frozen=True)
-    threshold: float = Field(default=0.8, ge=0, le=1, frozen=True)
+    threshold: float | None = Field(default=None, ge=0, le=1, frozen=True)
     on_failure: OnFailure = Field(default="best_draft", frozen=True)
     prices: Any = Field(default=None, frozen=True, repr=False)
 
@@ -142,7 +143,9 @@ class FrugalCascadeLLM(BaseChatModel):
     openai_organization: str | None = Field(default=None, alias="organization", frozen=True)
     streaming: bool = False
     """Whether `invoke` streams too, as in `ChatOpenAI`."""
-    tier_arguments: dict[str, Any] = Field(default_factory=dict, frozen=True, repr=False)
+    tier_arguments: dict[str, Any] = Field(
+        default_factory=dict, frozen=True, repr=False, exclude=True
+    )
     """Arguments of `ChatOpenAI` that have no field here, by the name of its field."""
 
     _assembly: Assembly = PrivateAttr()
@@ -158,7 +161,7 @@ class FrugalCascadeLLM(BaseChatModel):
 
     @classmethod
     def from_policy(
-        cls, policy: Policy | str | os.PathLike[str], tiers: Any = None, **arguments: Any
+        cls, policy: Policy | str | os.PathLike[str], tiers: Tiers | None = None, **arguments: Any
     ) -> FrugalCascadeLLM:
         """A cascade that follows a fitted policy.
 
@@ -177,7 +180,7 @@ class FrugalCascadeLLM(BaseChatModel):
         cls,
         recording: Recording | str | os.PathLike[str],
         *,
-        tiers: Any = None,
+        tiers: Tiers | None = None,
         promise: Any = None,
         budget: Any = None,
         prices: Any = None,
@@ -189,9 +192,12 @@ class FrugalCascadeLLM(BaseChatModel):
     ) -> FrugalCascadeLLM:
         """Fit a policy on recorded answers and return the cascade that follows it.
 
+        The policy is the cascade's `policy`: save it with `llm.policy.save(path)`.
+
         Args:
             recording: Queries with every model's answers, or their file.
-            tiers: Models for the policy's tiers, as for the constructor.
+            tiers: The models that may be used, as for the constructor; all of the recording's by
+                default.
             promise, budget, reference, student, labels, seed: See `frugal_core.fit`.
             prices: USD per million tokens by model, over the built-in table.
             **arguments: As for the constructor.
@@ -202,9 +208,11 @@ class FrugalCascadeLLM(BaseChatModel):
         import frugal_core
 
         if not isinstance(recording, frugal_core.Recording):
-            recording = frugal_core.Recording.load(recording, prices=prices)
+            recording = frugal_core.Recording.load(os.fspath(recording), prices=prices)
+        usable = None if tiers is None else models_among(tiers, recording.models)
         policy = frugal_core.fit(
             recording,
+            tiers=usable,
             promise=promise,
             budget=budget,
             reference=reference,
@@ -223,7 +231,7 @@ class FrugalCascadeLLM(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return _result(run(self._call(messages, stop, run_manager, kwargs)))
+        return as_result(run(self._call(messages, stop, kwargs)))
 
     async def _agenerate(
         self,
@@ -232,7 +240,7 @@ class FrugalCascadeLLM(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return _result(await arun(self._call(messages, stop, run_manager, kwargs)))
+        return as_result(await arun(self._call(messages, stop, kwargs)))
 
     def _stream(
         self,
@@ -241,7 +249,7 @@ class FrugalCascadeLLM(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in stream(self._call(messages, stop, run_manager, kwargs)):
+        for chunk in stream(self._call(messages, stop, kwargs)):
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -253,20 +261,19 @@ class FrugalCascadeLLM(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async for chunk in astream(self._call(messages, stop, run_manager, kwargs)):
+        async for chunk in astream(self._call(messages, stop, kwargs)):
             if run_manager is not None:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
 
-    def _call(
-        self, messages: list[BaseMessage], stop: Any, run_manager: Any, kwargs: dict[str, Any]
-    ) -> Call:
+    def _call(self, messages: list[BaseMessage], stop: Any, kwargs: dict[str, Any]) -> Call:
+        parent = kwargs.pop(PARENT, None)
         if kwargs.get("n", 1) not in (1, None):
             raise FrugalError("n must be 1: a cascade returns one answer")
         kwargs.pop("stream", None)
         if stop is not None:
             kwargs["stop"] = stop
-        return Call(self._assembly, messages, kwargs, self.on_failure, run_manager)
+        return Call(self._assembly, messages, kwargs, self.on_failure, parent)
 
     # Tools and structured output
 
@@ -286,7 +293,9 @@ class FrugalCascadeLLM(BaseChatModel):
                 providers' `bind_tools` take.
         """
         strict = kwargs.get("strict")
-        formatted = [_openai_tool(tool, strict) for tool in tools]
+        if strict is None and kwargs.get("response_format"):
+            strict = True  # as ChatOpenAI does: OpenAI parses a response format with no other tools
+        formatted = [as_openai_tool(tool, strict) for tool in tools]
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
         return self.bind(tools=formatted, **kwargs)
@@ -319,7 +328,9 @@ class FrugalCascadeLLM(BaseChatModel):
             parsed=(lambda answer: answer["raw"]) | parser, parsing_error=lambda _: None
         )
         unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
-        return RunnableMap(raw=llm) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
+        return RunnableMap(raw=llm) | parsed.with_fallbacks(
+            [unparsed], exception_key="parsing_error"
+        )
 
     # Identity
 
@@ -357,14 +368,17 @@ class FrugalCascadeLLM(BaseChatModel):
         written = serialisable(self.tier_arguments)
         return {**written, "fingerprint": self._identity["fingerprint"]}
 
-    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
         # What the base class computes, without its search for deprecated overrides on each call.
+        kwargs.pop(PARENT, None)
         return {**self._identity, "_type": self._llm_type, "stop": stop, **kwargs}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         # No real provider's name: a tracer would price the sum of all tiers as one model's.
         params = LangSmithParams(
-            ls_provider="frugal",
+            ls_provider=CASCADE,
             ls_model_name=str(kwargs.get("model") or self._identity["model_name"]),
             ls_model_type="chat",
         )
@@ -409,12 +423,10 @@ class FrugalCascadeLLM(BaseChatModel):
 
     def _assemble(self) -> None:
         """Make what the calls need, once, from the fields."""
-        given = {theirs: reveal(getattr(self, ours)) for ours, theirs in _FORWARDED.items()}
-        arguments = {name: value for name, value in given.items() if value is not None}
-        arguments |= self.tier_arguments
+        arguments = forwarded(self) | self.tier_arguments
         if arguments.pop("n", None) not in (1, None):
             raise FrugalError("n must be 1: a cascade returns one answer")
-        if self.output_version not in (None, "v1"):
+        if "output_version" in self.model_fields_set and self.output_version not in (None, "v1"):
             # "v1" is LangChain's own format, into which it brings our answer.
             arguments["output_version"] = self.output_version
         self._assembly = assemble(
@@ -427,9 +439,9 @@ class FrugalCascadeLLM(BaseChatModel):
             prices=self.prices,
             arguments=arguments,
         )
-        self._identity = _identity(self._assembly, self.on_failure)
+        self._identity = identity(self._assembly, self.on_failure)
         if self.profile is None:
-            self.profile = _common_profile(self._assembly)
+            self.profile = common_profile(self._assembly)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, in which changed fields take effect."""
@@ -448,60 +460,6 @@ class FrugalCascadeLLM(BaseChatModel):
         self._assemble()
 
 
-def _result(message: AIMessage) -> ChatResult:
-    info = {"finish_reason": message.response_metadata.get("finish_reason")}
-    output = {"model_name": message.response_metadata["model_name"]}
-    generation = ChatGeneration(message=message, generation_info=info if info["finish_reason"] else None)
-    return ChatResult(generations=[generation], llm_output=output)
-
-
-def _openai_tool(tool: Any, strict: bool | None) -> dict[str, Any]:
-    try:
-        return convert_to_openai_tool(tool, strict=strict)
-    except ValueError:
-        if isinstance(tool, dict):  # a provider's own tool; its tier knows what to do with it
-            return tool
-        raise
-
-
-def _identity(assembly: Assembly, on_failure: str) -> dict[str, Any]:
-    """What tells one cascade from another, for traces and cache keys."""
-    plan = assembly.plan
-    tiers = [
-        {"name": tier.name, **(tier.model._identifying_params if tier.model else {})}
-        for tier in assembly.tiers
-    ]
-    shown: dict[str, Any] = {
-        "tiers": tiers,
-        "scorer": plan.scorer.id,
-        "thresholds": list(plan.thresholds),
-        "policy": assembly.policy_digest,
-        "on_failure": on_failure,
-    }
-    hidden = [_words(tier.model) for tier in assembly.tiers]
-    digest = hashlib.sha256(json.dumps([shown, hidden], default=str).encode())
-    return {"model_name": assembly.tiers[-1].name, **shown, "fingerprint": digest.hexdigest()}
-
-
-def _words(model: BaseChatModel | None) -> str:
-    """Everything that shapes a tier's answers, in words that may hold what must not be shown."""
-    if model is None:
-        return "student"
-    words = model._get_llm_string()
-    # A model that says nothing about itself is the same as itself only.
-    return words if model.is_lc_serializable() or model._identifying_params else repr(model)
-
-
-def _common_profile(assembly: Assembly) -> ModelProfile | None:
-    """What every tier can do: all of them for a capability, the smallest of them for a limit."""
-    profiles: list[Any] = [tier.model.profile for tier in assembly.tiers if tier.model is not None]
-    if not profiles or not all(profiles):
-        return None
-    common: Any = {}
-    for name, value in profiles[0].items():
-        values = [profile.get(name) for profile in profiles]
-        if isinstance(value, bool):
-            common[name] = all(values)
-        elif isinstance(value, int) and all(isinstance(other, int) for other in values):
-            common[name] = min(values)
-    return common or None
+# LangChain inspects these anew on every call.
+for _method in (FrugalCascadeLLM._generate, FrugalCascadeLLM._agenerate):
+    _method.__dict__["__signature__"] = inspect.signature(_method)

@@ -1,0 +1,1 @@
+"""Learning from the user's own traffic."""

@@ -1,0 +1,56 @@
+"""What a cascade is to LangChain: its identity in cache keys, and what it can do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.language_models.model_profile import ModelProfile
+
+from langchain_frugal._tiers import Assembly
+
+
+def identity(assembly: Assembly, on_failure: str) -> dict[str, Any]:
+    """What tells one cascade from another, for traces and cache keys."""
+    plan = assembly.plan
+    tiers = [
+        {"name": tier.name, **(tier.model._identifying_params if tier.model else {})}
+        for tier in assembly.tiers
+    ]
+    shown: dict[str, Any] = {
+        "tiers": tiers,
+        "scorer": plan.scorer.id,
+        "thresholds": list(plan.thresholds),
+        "policy": assembly.policy_digest,
+        "on_failure": on_failure,
+    }
+    hidden = [_words(tier.model) for tier in assembly.tiers]
+    digest = hashlib.sha256(json.dumps([shown, hidden], default=str).encode())
+    return {"model_name": assembly.tiers[-1].name, **shown, "fingerprint": digest.hexdigest()}
+
+
+def _words(model: BaseChatModel | None) -> str:
+    """Everything that shapes a tier's answers, in words that may hold what must not be shown."""
+    if model is None:
+        return "student"
+    words = model._get_llm_string()
+    # Two models that say nothing about themselves must not be taken for one.
+    return words if model.is_lc_serializable() or model._identifying_params else uuid4().hex
+
+
+def common_profile(assembly: Assembly) -> ModelProfile | None:
+    """What every tier can do: all of them for a capability, the smallest of them for a limit."""
+    profiles: list[Any] = [tier.model.profile for tier in assembly.tiers if tier.model is not None]
+    if not profiles or not all(profiles):
+        return None
+    common: Any = {}
+    for name, value in profiles[0].items():
+        values = [profile.get(name) for profile in profiles]
+        if isinstance(value, bool):
+            common[name] = all(values)
+        elif isinstance(value, int) and all(isinstance(other, int) for other in values):
+            common[name] = min(values)
+    return common or None

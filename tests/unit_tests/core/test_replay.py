@@ -1,0 +1,122 @@
+"""What evaluating computes in bulk is what the loop does query by query."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from frugal_core.fitting import fit
+from frugal_core.policy import Policy
+from frugal_core.recording import Recording
+from frugal_core.routing import Chain
+from frugal_core.student import STUDENT
+from tests.unit_tests.core.helpers import (
+    PRICES,
+    closed,
+    closed_rows,
+    free,
+    free_rows,
+    replayed,
+    run_recorded,
+    with_gaps,
+)
+
+FIVE = ("tiny", "small", "medium", "large", "huge")
+
+
+@pytest.fixture(scope="module")
+def closed_policy() -> Policy:
+    return fit(closed(500), budget=1e9)
+
+
+@pytest.fixture(scope="module")
+def free_policy() -> Policy:
+    return fit(free(500, models=FIVE), budget=1e9)
+
+
+def several(policy: Policy, most: int = 14) -> list[Policy]:
+    """The policy with chains of its frontier, of every kind that there is."""
+    chains = [point.chain for point in policy.frontier]
+    kinds: dict[tuple[int, bool, bool], list[Chain]] = {}
+    for chain in chains:
+        kind = len(chain.tiers), chain.best_of, chain.tiers[0] == STUDENT
+        kinds.setdefault(kind, []).append(chain)
+    share = -(-most // len(kinds))
+    picked = [chain for group in kinds.values() for chain in group[:: -(-len(group) // share)]]
+    return [replace(policy, chain=chain) for chain in picked]
+
+
+def assert_loop_equals_replay(policy: Policy, recording: Recording) -> None:
+    done, table = replayed(policy, recording)
+    evaluation = policy.evaluate(recording)
+    paid = []
+    for i, query in enumerate(recording):
+        if not set(query.answers) & set(policy.chain.tiers) and STUDENT not in policy.chain.tiers:
+            continue
+        outcome = run_recorded(policy, query)
+        assert outcome.tier == done.tier[i], (policy.chain, i)
+        assert outcome.usd == pytest.approx(done.usd[i], abs=1e-15)
+        tier = policy.chain.tiers[outcome.tier]
+        if tier == STUDENT:
+            said = table.labels[table.said[i, table.column(STUDENT)]]
+            assert outcome.reply.text.casefold() == said
+        else:
+            assert outcome.reply.text == query.answers[tier].text
+            assert bool(done.right[i]) is query.answers[tier].correct
+        paid.append(outcome.usd)
+    if len(paid) == len(recording):
+        assert evaluation.usd_per_1k == pytest.approx(1000 * np.mean([p or 0.0 for p in paid]))
+
+
+def test_chains_of_every_kind_are_compared(closed_policy: Policy, free_policy: Policy) -> None:
+    chains = [policy.chain for policy in several(closed_policy)]
+    assert {len(chain.tiers) for chain in chains} >= {1, 2, 3}
+    assert any(chain.best_of for chain in chains)
+    assert any(chain.tiers[0] == STUDENT for chain in chains)
+    assert max(len(policy.chain.tiers) for policy in several(free_policy)) > 3
+
+
+def test_closed_labels_with_a_student(closed_policy: Policy) -> None:
+    recording = closed(120, seed=1)
+    for policy in several(closed_policy):
+        assert_loop_equals_replay(policy, recording)
+
+
+def test_free_text_with_confidences(free_policy: Policy) -> None:
+    recording = free(120, seed=1, models=FIVE)
+    for policy in several(free_policy):
+        assert_loop_equals_replay(policy, recording)
+
+
+def test_missing_answers_are_failed_calls_in_both(
+    closed_policy: Policy, free_policy: Policy
+) -> None:
+    labels = Recording.from_rows(with_gaps(closed_rows(120, 2), 0.3), prices=PRICES)
+    texts = Recording.from_rows(with_gaps(free_rows(120, 2, FIVE), 0.3), prices=PRICES)
+    for policy in several(closed_policy):
+        assert_loop_equals_replay(policy, labels)
+    for policy in several(free_policy):
+        assert_loop_equals_replay(policy, texts)
+
+
+def test_answers_outside_the_label_set_and_empty_ones(closed_policy: Policy) -> None:
+    rows = closed_rows(90, 3)
+    for i, row in enumerate(rows):
+        odd = ("", "UP!", "I cannot say", " \n", "Größe", "down ")[i % 6]
+        row["answers"][("small", "medium", "large")[i % 3]]["text"] = odd
+    recording = Recording.from_rows(rows, prices=PRICES)
+    for policy in several(closed_policy):
+        assert_loop_equals_replay(policy, recording)
+
+
+def test_a_query_that_no_tier_answers_is_wrong_and_free(closed_policy: Policy) -> None:
+    rows = closed_rows(30, 4)
+    for row in rows[:10]:
+        row["answers"] = {"large": row["answers"]["large"]}
+    policy = replace(closed_policy, chain=Chain(("small", "medium"), (0.0,)))
+    evaluation = policy.evaluate(Recording.from_rows(rows, prices=PRICES))
+    rest = policy.evaluate(Recording.from_rows(rows[10:], prices=PRICES))
+    assert evaluation.accuracy == pytest.approx(rest.accuracy * 20 / 30)
+    assert evaluation.usd_per_1k == pytest.approx(rest.usd_per_1k * 20 / 30)

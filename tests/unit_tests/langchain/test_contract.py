@@ -1,0 +1,116 @@
+"""What an answer must satisfy: the cases that no provider's client would let through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+from pydantic import BaseModel
+
+from langchain_frugal._contract import Contract, StructuredOutput, as_openai_tool
+
+
+def call(name: str = "look", **args: Any) -> AIMessage:
+    return AIMessage("", tool_calls=[{"name": name, "args": args, "id": "1"}])
+
+
+def tool(**parameters: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "look", "parameters": parameters}}
+
+
+class Point(BaseModel):
+    x: int
+
+
+def breach(message: AIMessage, **kwargs: Any) -> str | None:
+    contract = Contract.of(kwargs)
+    assert contract is not None
+    return contract.breach(message)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"temperature": 0}, {"tools": []}, {"strict": None}])
+def test_plain_calls_have_no_contract(kwargs: dict[str, Any]) -> None:
+    assert Contract.of(kwargs) is None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "#/nowhere"},
+        {"properties": {"a": {"pattern": "(?<"}}},
+        {"type": 7},
+    ],
+)
+def test_an_unreadable_schema_is_not_the_answers_fault(broken: dict[str, Any]) -> None:
+    assert breach(call(a="x"), tools=[tool(**broken)]) is None
+
+
+def test_nested_schemas_are_checked() -> None:
+    inner = {"$defs": {"P": Point.model_json_schema()}, "properties": {"p": {"$ref": "#/$defs/P"}}}
+    assert breach(call(p={"x": 1}), tools=[tool(**inner)]) is None
+    assert "not of type" in str(breach(call(p={"x": "one"}), tools=[tool(**inner)]))
+
+
+@pytest.mark.parametrize(
+    ("choice", "required"),
+    [
+        ("any", True),
+        ("required", True),
+        (True, True),
+        ("look", True),
+        ({"type": "function", "function": {"name": "look"}}, True),
+        ("auto", False),
+        ("none", False),
+        ({"type": "auto"}, False),
+        (None, False),
+    ],
+)
+def test_required_tool_calls(choice: Any, required: bool) -> None:
+    said = breach(AIMessage("talk"), tools=[tool()], tool_choice=choice)
+    assert (said is not None) is required
+
+
+def test_a_providers_own_tool_may_be_called_what_it_likes() -> None:
+    for own in ({"type": "search_2030", "name": "s"}, {"type": "web_search"}, {"search": {}}):
+        assert as_openai_tool(own, None) == own
+    assert breach(call("server_search"), tools=[{"type": "search_2030"}]) is None
+    with pytest.raises(ValueError, match="Unsupported"):
+        as_openai_tool(7, None)
+
+
+@pytest.mark.parametrize(
+    ("response_format", "text", "fits"),
+    [
+        ({"type": "json_object"}, '{"a": 1}', True),
+        ({"type": "json_object"}, "a: 1", False),
+        (Point, '{"x": 1}', True),
+        (Point, '{"x": "one"}', False),
+        ({"type": "text"}, "anything", True),
+    ],
+)
+def test_response_formats(response_format: Any, text: str, fits: bool) -> None:
+    assert (breach(AIMessage(text), response_format=response_format) is None) is fits
+
+
+def test_structured_output_reads_its_own_call_only() -> None:
+    target = StructuredOutput(Point)
+    assert target.parse(call("Point", x=1)) == Point(x=1)
+    assert target.parse(AIMessage('```json\n{"x": 2}\n```')) == Point(x=2)
+    assert "not JSON" in str(breach(call("other", x=1), structured_output=target))
+
+
+def test_other_tools_beside_structured_output_are_called_first() -> None:
+    target = StructuredOutput(Point, {"tools": [tool()]})
+    assert target.parse(call("look")) is None
+    assert breach(call("look"), structured_output=target) is None
+
+
+def test_structured_output_is_told_apart_in_cache_keys() -> None:
+    class Other(BaseModel):
+        y: int
+
+    written = {repr(StructuredOutput(s)) for s in (Point, Other, None, Point.model_json_schema())}
+    assert len(written) == 4
+    assert "0x" not in "".join(written)

@@ -1,0 +1,160 @@
+"""Cache keys, serialising, copying: two cascades are the same only if they answer the same."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.globals import set_llm_cache
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.load import dumps, load
+from langchain_core.messages import AIMessage
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from langchain_frugal import FrugalCascadeLLM
+from tests.unit_tests.langchain.fakes import Fake, right
+from tests.unit_tests.langchain.test_construction import certificate, policy
+
+
+@pytest.fixture
+def cache() -> Iterator[InMemoryCache]:
+    shared = InMemoryCache()
+    set_llm_cache(shared)
+    yield shared
+    set_llm_cache(None)
+
+
+def openai_pair(**kwargs: Any) -> FrugalCascadeLLM:
+    return FrugalCascadeLLM(**{"model": "gpt-4o", "api_key": "k", "temperature": 0, **kwargs})
+
+
+def objects(strong_temperature: float) -> FrugalCascadeLLM:
+    return FrugalCascadeLLM(
+        tiers=[
+            ChatOpenAI(model="gpt-4o-mini", api_key=SecretStr("k")),
+            ChatOpenAI(model="gpt-4o", api_key=SecretStr("k"), temperature=strong_temperature),
+        ]
+    )
+
+
+def says(text: str) -> FrugalCascadeLLM:
+    fake = GenericFakeChatModel(messages=iter([AIMessage(text)]), cache=False)
+    return FrugalCascadeLLM(tiers={"only": fake})
+
+
+def of_policy(**kwargs: Any) -> FrugalCascadeLLM:
+    return FrugalCascadeLLM(tiers={"a": Fake(), "b": Fake()}, policy=policy("a", "b", **kwargs))
+
+
+def scored_by(power: int) -> FrugalCascadeLLM:
+    tiers = [Fake(model="a"), Fake(model="b")]
+    return FrugalCascadeLLM(tiers=tiers, scorer=lambda q, a: 0.5**power)
+
+
+DIFFERENT = {
+    "model": (openai_pair(), openai_pair(model="gpt-4.1")),
+    "temperature": (openai_pair(), openai_pair(temperature=1)),
+    "endpoint": (openai_pair(), openai_pair(base_url="http://127.0.0.1:9/v1")),
+    "any argument": (openai_pair(), openai_pair(verbosity="low")),
+    "threshold": (openai_pair(), openai_pair(threshold=0.5)),
+    "on_failure": (openai_pair(), openai_pair(on_failure="raise")),
+    "a tier's parameters": (objects(0), objects(1)),
+    "policy": (of_policy(digest="d1"), of_policy(digest="d2")),
+    "scorer": (scored_by(0), FrugalCascadeLLM(tiers=[Fake(model="a"), Fake(model="b")])),
+    "the scorer's closure": (scored_by(0), scored_by(1)),
+    "tiers that say nothing of themselves": (says("x"), says("y")),
+}
+
+
+@pytest.mark.parametrize("pair", list(DIFFERENT.values()), ids=list(DIFFERENT))
+def test_different_cascades_share_no_cache_entry(pair: tuple[Any, Any]) -> None:
+    one, other = pair
+    assert one._get_llm_string() != other._get_llm_string()
+    assert one._identifying_params != other._identifying_params
+
+
+def test_equal_cascades_share_their_cache_entries() -> None:
+    assert openai_pair()._get_llm_string() == openai_pair()._get_llm_string()
+    assert openai_pair()._get_llm_string() == openai_pair(api_key="other")._get_llm_string()
+
+
+def test_cache_is_per_cascade(cache: InMemoryCache) -> None:
+    assert [says("x").invoke("Q").content, says("y").invoke("Q").content] == ["x", "y"]
+
+
+async def test_cached_answer_is_not_asked_for_again(cache: InMemoryCache) -> None:
+    cheap = Fake(model="a", says=["right", "never said"])
+    llm = FrugalCascadeLLM(tiers={"a": cheap, "b": Fake()}, scorer=right)
+    assert llm.invoke("Q").content == llm.invoke("Q").content == "right"
+    assert (await llm.ainvoke("Q")).content == "right"
+    assert len(cheap.calls) == 1
+
+
+def test_what_a_tiers_cache_gives_was_not_bought(cache: InMemoryCache) -> None:
+    cheap = Fake(model="a", says=["wrong"])
+    cheap.invoke("Q")
+    llm = FrugalCascadeLLM(tiers={"a": cheap, "b": Fake(says=["right"], cache=False)}, scorer=right)
+    message = llm.invoke("Q")
+    assert message.usage_metadata is not None
+    assert message.usage_metadata["total_tokens"] == 15
+    assert message.response_metadata["frugal"]["trail"][0]["input_tokens"] == 0
+
+
+def test_the_caller_cannot_change_what_is_cached(cache: InMemoryCache) -> None:
+    cheap = Fake(model="a", says=["wrong"])
+    llm = FrugalCascadeLLM(tiers={"a": cheap, "b": Fake(says=["right"])}, scorer=right)
+    assert "frugal" not in cheap.invoke("Q").response_metadata
+    llm.invoke("Q")
+    assert "frugal" not in cheap.invoke("Q").response_metadata
+
+
+def test_what_only_the_scorer_asked_for_stays_in_the_cache(cache: InMemoryCache) -> None:
+    """The tier's cached answer is shared; without its log-probabilities it could not be scored."""
+    tokens = {"content": [{"token": "x", "logprob": -0.01}]}
+    sure = AIMessage("x", response_metadata={"logprobs": tokens})
+    llm = FrugalCascadeLLM(tiers={"a": Fake(says=[sure, "no"]), "b": Fake()}, cache=False)
+    for _ in range(3):
+        trail = llm.invoke("Q").response_metadata["frugal"]["trail"]
+        assert [step["decision"] for step in trail] == ["accepted"]
+
+
+# Serialising
+
+
+def test_serialising_there_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "from the environment")
+    tier = ChatOpenAI(model="gpt-4o-mini", temperature=0.3)
+    llm = FrugalCascadeLLM(
+        tiers=[tier, "openai:gpt-4o"], temperature=0, threshold=0.7, verbosity="low", api_key="k"
+    )
+    import json
+
+    loaded = load(
+        json.loads(dumps(llm)),
+        allowed_objects=[FrugalCascadeLLM, ChatOpenAI],
+        valid_namespaces=["langchain_frugal"],
+        secrets_from_env=True,
+    )
+    assert loaded._identifying_params == llm._identifying_params
+    assert loaded.tier_arguments == {"verbosity": "low"}
+    assert loaded.openai_api_key.get_secret_value() == "from the environment"
+
+
+@pytest.mark.parametrize("pickler", ["pickle", "cloudpickle"])
+def test_pickling(pickler: str) -> None:
+    llm = openai_pair(verbosity="low")
+    again = pickle.loads(pytest.importorskip(pickler).dumps(llm))  # noqa: S301  # our own bytes
+    assert again._identifying_params == llm._identifying_params
+    assert again._assembly.tiers[0].model.verbosity == "low"
+
+
+def test_copying() -> None:
+    llm = openai_pair()
+    for twin in (copy.copy(llm), copy.deepcopy(llm), llm.model_copy(deep=True)):
+        assert twin._identifying_params == llm._identifying_params
+    assert certificate() == copy.deepcopy(certificate())

@@ -1,0 +1,86 @@
+"""A policy fitted on a recording, through its file, into a cascade."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from frugal_core import Policy, Recording, fit
+from langchain_frugal import FrugalCascadeLLM
+from tests.unit_tests.langchain.fakes import Fake
+
+PRICES = {"small": [0.1, 0.4], "large": [2.5, 10.0]}
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    """The small model knows sports and guesses on politics; the large one knows both."""
+    draw = random.Random(0)
+    rows: list[dict[str, Any]] = []
+    for number in range(1200):
+        topic = draw.choice(["sports", "politics"])
+        right = draw.choice(["yes", "no"])
+        wrong = {"yes": "no", "no": "yes"}[right]
+        small = right if topic == "sports" or draw.random() < 0.5 else wrong
+        large = right if draw.random() < 0.98 else wrong
+        said = {"small": small, "large": large}
+        answers = {
+            model: {"text": text, "input_tokens": 20, "output_tokens": 1}
+            for model, text in said.items()
+        }
+        query = f"{topic} question {draw.randrange(10**6)}"
+        rows.append({"id": number, "query": query, "reference": right, "answers": answers})
+    return Recording.from_rows(rows, prices=PRICES)
+
+
+@pytest.fixture(scope="module")
+def policy_file(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("policies") / "topics.frugal"
+    fit(recording, promise=0.05, reference="large", student=False).save(path)
+    return path
+
+
+def tiers() -> dict[str, Fake]:
+    return {"small": Fake(says=["yes"]), "large": Fake(says=["no"])}
+
+
+def test_the_policy_decides(policy_file: Path) -> None:
+    llm = FrugalCascadeLLM.from_policy(policy_file, tiers=tiers(), promise=0.05)
+    sports = llm.invoke("sports question 1").response_metadata["frugal"]
+    politics = llm.invoke("politics question 1").response_metadata["frugal"]
+    assert [step["model"] for step in sports["trail"]] == ["small"]
+    assert [step["model"] for step in politics["trail"]] == ["small", "large"]
+    assert "at most 5 points below large" in sports["promise"]
+    # Prices are the policy's; 4 of 10 input tokens came from the provider's cache.
+    assert sports["usd"] == pytest.approx((10 * 0.1 + 5 * 0.4) / 1e6)
+
+
+def test_the_file_and_the_policy_make_the_same_cascade(policy_file: Path) -> None:
+    by_path = FrugalCascadeLLM(tiers=tiers(), policy=policy_file)
+    by_value = FrugalCascadeLLM(tiers=tiers(), policy=Policy.load(policy_file))
+    assert by_path._identifying_params == by_value._identifying_params
+    assert by_path._identifying_params["policy"] == Policy.load(policy_file).digest
+
+
+def test_tools_and_formats_are_outside_the_promise(policy_file: Path) -> None:
+    llm = FrugalCascadeLLM(tiers=tiers(), policy=policy_file)
+    tools = [{"name": "look", "description": "", "parameters": {}}]
+    assert "no promise" in str(llm.bind_tools(tools).invoke("sports question 2"))
+
+
+def test_fit_makes_a_cascade(recording: Recording, tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    recording.save(path)
+    llm = FrugalCascadeLLM.fit(
+        path, tiers=tiers(), promise=0.05, reference="large", prices=PRICES, student=False
+    )
+    assert llm.invoke("sports question 3").response_metadata["model_name"] == "fake"
+    assert llm.policy.reference == "large"
+
+
+def test_fit_uses_only_the_tiers_that_are_there(recording: Recording) -> None:
+    llm = FrugalCascadeLLM.fit(recording, tiers={"large": Fake()}, promise=0.05, student=False)
+    assert [tier["name"] for tier in llm._identifying_params["tiers"]] == ["large"]
