@@ -53,7 +53,10 @@ MODELS = {
     "qwen_openai": ("gpt-4o-mini", "qwen2.5-32b-coder-instruct", "qwen2.5-72b-instruct", "gpt-4o"),
 }
 # Numbers recorded by the peer's authors (mean area of the 26 llama cascades), for the sanity column of the report.
-PUBLISHED = {"mmlu": {"copula": 0.2880, "grid": 0.2881}, "triviaqa": {"copula": 0.1820, "grid": 0.1831}}
+PUBLISHED = {
+    "mmlu": {"copula": 0.2880, "grid": 0.2881},
+    "triviaqa": {"copula": 0.1820, "grid": 0.1831},
+}
 
 
 @dataclass(frozen=True)
@@ -83,27 +86,45 @@ def one_sided(log_p: Floats) -> Floats:
 def two_sided(log_p: Floats) -> Floats:
     """-ln 2 - ln(1 - p) above one half, ln 2 + ln p below: for free text, where p has two tails."""
     high = log_p >= np.log(0.5)
-    out: Floats = np.where(high, one_sided(np.where(high, log_p, -1.0)) - np.log(2), np.log(2) + log_p)
+    out: Floats = np.where(
+        high, one_sided(np.where(high, log_p, -1.0)) - np.log(2), np.log(2) + log_p
+    )
     return out
 
 
 def _plain_text(text: str) -> str:
-    return " ".join(re.sub(r"\b(the|a|an)\b", " ", re.sub(r"[^a-z0-9 ]", "", text.lower())).split()) or text.strip()
+    return (
+        " ".join(re.sub(r"\b(the|a|an)\b", " ", re.sub(r"[^a-z0-9 ]", "", text.lower())).split())
+        or text.strip()
+    )
 
 
 def load(folder: Path, dataset: str, chain: str, split: str) -> Split:
     """Read one file; missing confidences count as "no confidence at all"."""
     names = MODELS[chain]
-    prices: dict[str, list[float]] = json.loads((folder / "prices_chains.json").read_text(encoding="utf-8"))
+    prices: dict[str, list[float]] = json.loads(
+        (folder / "prices_chains.json").read_text(encoding="utf-8")
+    )
     with gzip.open(folder / f"{dataset}_{chain}_{split}.jsonl.gz", "rt", encoding="utf-8") as lines:
         rows = [[json.loads(line)["answers"][name] for name in names] for line in lines]
-    log_p = np.array([[-np.inf if a["confidence"] is None else a["confidence"] for a in row] for row in rows])
+    log_p = np.array(
+        [[-np.inf if a["confidence"] is None else a["confidence"] for a in row] for row in rows]
+    )
     codes: dict[str, int] = {}
-    plain = (lambda text: text.strip()) if dataset == "mmlu" else _plain_text  # "A" is an answer there, not an article
-    answer = np.array([[codes.setdefault(plain(a["text"]), len(codes)) for a in row] for row in rows])
+    plain = (
+        (lambda text: text.strip()) if dataset == "mmlu" else _plain_text
+    )  # "A" is an answer there, not an article
+    answer = np.array(
+        [[codes.setdefault(plain(a["text"]), len(codes)) for a in row] for row in rows]
+    )
     # USD per million tokens times tokens per query is USD per million queries.
     cost = [
-        np.mean([row[m]["input_tokens"] * prices[name][0] + row[m]["output_tokens"] * prices[name][1] for row in rows])
+        np.mean(
+            [
+                row[m]["input_tokens"] * prices[name][0] + row[m]["output_tokens"] * prices[name][1]
+                for row in rows
+            ]
+        )
         for m, name in enumerate(names)
     ]
     transform = one_sided if dataset == "mmlu" else two_sided
@@ -136,7 +157,9 @@ def score_thresholds(p: Floats, thresholds: Floats, data: Split, *, strict: bool
         if k == p.shape[1] - 1:
             take = alive
         else:
-            reached = p[:, k] > thresholds[:, k, None] if strict else p[:, k] >= thresholds[:, k, None]
+            reached = (
+                p[:, k] > thresholds[:, k, None] if strict else p[:, k] >= thresholds[:, k, None]
+            )
             take = alive & reached
         right += take @ data.correct[:, k].astype(float)
         cost += take.sum(axis=1) * paid[k]
@@ -152,7 +175,9 @@ def logistic(design: Floats, y: Floats, prior: Floats, precision: Floats) -> Flo
 
     def loss(b: Floats) -> float:
         z = design @ b
-        return float(np.logaddexp(0.0, z).sum() - y @ z + 0.5 * (precision * (b - prior) ** 2).sum())
+        return float(
+            np.logaddexp(0.0, z).sum() - y @ z + 0.5 * (precision * (b - prior) ** 2).sum()
+        )
 
     beta = prior.astype(float)
     now = loss(beta)
@@ -180,11 +205,16 @@ def fit_platt(train: Split) -> Scorer:
         x = train.confidence[:, k]
         low, high = x[np.isfinite(x)].min(), x[np.isfinite(x)].max()
         design = np.column_stack([np.ones(len(x)), np.clip(x, low, high)])
-        beta = logistic(design, train.correct[:, k].astype(float), np.zeros(2), np.array([1e-6, 1.0]))
+        beta = logistic(
+            design, train.correct[:, k].astype(float), np.zeros(2), np.array([1e-6, 1.0])
+        )
         fitted.append((low, high, beta))
 
     def score(data: Split) -> Floats:
-        z = [b[0] + b[1] * np.clip(data.confidence[:, k], low, high) for k, (low, high, b) in enumerate(fitted)]
+        z = [
+            b[0] + b[1] * np.clip(data.confidence[:, k], low, high)
+            for k, (low, high, b) in enumerate(fitted)
+        ]
         out: Floats = 1 / (1 + np.exp(-np.column_stack(z)))
         return out
 
@@ -219,7 +249,10 @@ def fit_agreement(train: Split) -> Scorer:
 
     def score(data: Split) -> Floats:
         p = platt(data)
-        later = [beta[k - 1] + _with_predecessor(p, data, k - 1, k) @ beta[size - 1 :] for k in range(1, size)]
+        later = [
+            beta[k - 1] + _with_predecessor(p, data, k - 1, k) @ beta[size - 1 :]
+            for k in range(1, size)
+        ]
         return np.column_stack([p[:, 0], *(1 / (1 + np.exp(-z)) for z in later)])
 
     return score
@@ -284,7 +317,9 @@ def search_grid(p: Floats, costs: Floats) -> Floats:
             for axis in range(axes):
                 h = np.cumsum(h, axis=axis)
             if k < size - 1:
-                h = h[..., -1:] - h  # accepted here: above this tier's threshold, not above any earlier one
+                h = (
+                    h[..., -1:] - h
+                )  # accepted here: above this tier's threshold, not above any earlier one
             h = h[(slice(0, count),) * axes]
             totals[out] += h.reshape(h.shape + (1,) * (size - 1 - axes))
     right, cost = totals[0].ravel(), totals[1].ravel()
@@ -307,7 +342,9 @@ class Plan:
     lines: Floats  # [k, k, 2]; -inf where a call is impossible
 
 
-def search_jumps(p: Floats, costs: Floats, count: int = 120, *, reach: int | None = None) -> list[Plan]:
+def search_jumps(
+    p: Floats, costs: Floats, count: int = 120, *, reach: int | None = None
+) -> list[Plan]:
     """Backward induction with regressed values, for each lambda:
 
         W_k = max(P_k, E[W_j | P_k] over later j; realised values of the choice) - lambda * c_k
@@ -369,7 +406,9 @@ def score_plans(p: Floats, plans: Sequence[Plan], data: Split) -> Curve:
 Method = Callable[[Split, Models], Callable[[Split], Curve]]
 
 
-def thresholds_method(fit: Callable[[Split], Scorer], search: Callable[[Floats, Floats], Floats]) -> Method:
+def thresholds_method(
+    fit: Callable[[Split], Scorer], search: Callable[[Floats, Floats], Floats]
+) -> Method:
     def run(train: Split, models: Models) -> Callable[[Split], Curve]:
         part = train.models(models)
         score = fit(part)
@@ -426,7 +465,9 @@ def run_peer(train: Split, test: Split) -> dict[Models, Reference]:
         view, scores = test.models(models), chain.calibrate(test.confidence)
         ours = score_thresholds(scores, rows, view, strict=True)
         calibrated = model.calibrated[:, list(models)]
-        grid = score_thresholds(scores, search_grid(calibrated, train.costs[list(models)]), view, strict=True)
+        grid = score_thresholds(
+            scores, search_grid(calibrated, train.costs[list(models)]), view, strict=True
+        )
         low, high = max(ours[0].min(), grid[0].min()), min(ours[0].max(), grid[0].max())
         if high <= low:
             continue  # the two curves share no cost (a dear last model that never pays): no area is defined
@@ -440,12 +481,16 @@ def copula_areas(train: Split, test: Split, reference: dict[Models, Reference]) 
     areas = []
     for models, ref in reference.items():
         chain = model.chain(models)
-        curve = score_thresholds(chain.calibrate(test.confidence), chain.profile(), test.models(models), strict=True)
+        curve = score_thresholds(
+            chain.calibrate(test.confidence), chain.profile(), test.models(models), strict=True
+        )
         areas.append(area(curve, ref.low, ref.high))
     return np.array(areas)
 
 
-def copula_drop_areas(train: Split, test: Split, reference: dict[Models, Reference], count: int = 60) -> Floats:
+def copula_drop_areas(
+    train: Split, test: Split, reference: dict[Models, Reference], count: int = 60
+) -> Floats:
     """Not published: the peer, allowed per lambda to leave out tiers by its own expected value.
 
     It separates what the jumps gain by freedom from what they gain by being fitted better.
@@ -503,7 +548,9 @@ class Row:
     cascades: int
 
 
-def _row(dataset: str, chain: str, method: str, labels: int, areas: Floats, seconds: Floats, base: Floats) -> Row:
+def _row(
+    dataset: str, chain: str, method: str, labels: int, areas: Floats, seconds: Floats, base: Floats
+) -> Row:
     """`areas` has one line per draw of the labels and one column per cascade."""
     ratio = areas.mean(axis=1) / base.mean()
     return Row(
@@ -521,7 +568,9 @@ def _row(dataset: str, chain: str, method: str, labels: int, areas: Floats, seco
     )
 
 
-def table(folder: Path, chain: str, few: int = 50, draws: int = 10, peer_draws: int = 3) -> list[Row]:
+def table(
+    folder: Path, chain: str, few: int = 50, draws: int = 10, peer_draws: int = 3
+) -> list[Row]:
     """All rows of the report for one chain; draws of few labels are random subsets of the train file."""
     rows = []
     for dataset in DATASETS:
@@ -533,7 +582,9 @@ def table(folder: Path, chain: str, few: int = 50, draws: int = 10, peer_draws: 
         drop = copula_drop_areas(train, test, reference)
         rows.append(_row(dataset, chain, COPULA_DROP, n, drop[None], np.array([np.nan]), base))
         subsets = [np.random.default_rng(seed).permutation(n)[:few] for seed in range(draws)]
-        small = np.array([copula_areas(train.rows(s), test, reference) for s in subsets[:peer_draws]])
+        small = np.array(
+            [copula_areas(train.rows(s), test, reference) for s in subsets[:peer_draws]]
+        )
         if peer_draws:
             rows.append(_row(dataset, chain, COPULA, few, small, np.array([np.nan]), base))
         for name, method in METHODS.items():
@@ -547,7 +598,9 @@ def table(folder: Path, chain: str, few: int = 50, draws: int = 10, peer_draws: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", type=Path, default=RECORDINGS)
     parser.add_argument("--chains", nargs="*", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--draws", type=int, default=10, help="random draws of few labels")
@@ -560,18 +613,30 @@ def main() -> None:
         print(
             f"\n{chain}: {len(subchains(len(MODELS[chain])))} cascades per data set; ratio to the copula on all labels"
         )
-        print(f"{'method':26}{'labels':>7}  " + "".join(f"{d:^34}" for d in DATASETS) + f"{'mean':^16} s/chain (max)")
+        print(
+            f"{'method':26}{'labels':>7}  "
+            + "".join(f"{d:^34}" for d in DATASETS)
+            + f"{'mean':^16} s/chain (max)"
+        )
         groups: dict[tuple[str, bool], list[Row]] = {}
         for row in rows:
             groups.setdefault((row.method, row.labels <= 50), []).append(row)
         copula_mean = np.mean([row.area for row in groups[COPULA, False]])
         for (name, _), group in groups.items():
-            cells = "".join(f"{r.area:9.4f} {r.ratio:6.3f} +-{r.spread:.3f} wins {r.wins:4.0%} " for r in group)
+            cells = "".join(
+                f"{r.area:9.4f} {r.ratio:6.3f} +-{r.spread:.3f} wins {r.wins:4.0%} " for r in group
+            )
             mean = np.mean([r.area for r in group])
-            took = f"{np.mean([r.seconds for r in group]):.3f} ({max(r.longest for r in group):.3f})"
-            print(f"{name:26}{group[0].labels:7d}  {cells}{mean:9.4f} {mean / copula_mean:6.3f}  {took}")
+            took = (
+                f"{np.mean([r.seconds for r in group]):.3f} ({max(r.longest for r in group):.3f})"
+            )
+            print(
+                f"{name:26}{group[0].labels:7d}  {cells}{mean:9.4f} {mean / copula_mean:6.3f}  {took}"
+            )
         if chain == "llama":
-            known = ", ".join(f"{d} {m} {v:.4f}" for d, areas in PUBLISHED.items() for m, v in areas.items())
+            known = ", ".join(
+                f"{d} {m} {v:.4f}" for d, areas in PUBLISHED.items() for m, v in areas.items()
+            )
             print(f"recorded by the peer's authors: {known}")
 
 

@@ -19,12 +19,12 @@ taken here, once. The driver of a synchronous framework is
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from frugal_core.errors import describe
 from frugal_core.pricing import Price
 
 if TYPE_CHECKING:
@@ -289,8 +289,7 @@ def cascade(
         seconds = time.perf_counter() - started
         if isinstance(answer, Failure):
             run.errors.append(answer.error)
-            why = f"{type(answer.error).__name__}: {_first_line(answer.error)}"
-            run.steps.append(_step(tier, answer, "failed", why, seconds=seconds))
+            run.steps.append(_step(tier, answer, "failed", describe(answer.error), seconds=seconds))
             if answer.emitted or is_callers_fault(answer.error):
                 raise answer.error
             continue
@@ -384,18 +383,6 @@ def is_callers_fault(error: Exception) -> bool:
         status = getattr(getattr(error, "response", None), "status_code", None)
     too_long = "context_length" in str(getattr(error, "code", "")) or "context length" in str(error)
     return status in {400, 401, 403, 404, 405, 422} and not too_long
-
-
-_SECRET = re.compile(
-    r"(?i)(\bsk-|\bbearer\s+|key[\"']?\s*[=:]\s*[\"']?|\bkey\s+provided:\s*|\bapi[-_]key\s+)"
-    r"[^\s\"',&]+"
-)
-
-
-def _first_line(error: Exception) -> str:
-    """The beginning of an error's message; providers quote keys in theirs, the trail must not."""
-    text = _SECRET.sub(r"\1***", str(error).strip())
-    return text.splitlines()[0][:200] if text else "no message"
 
 
 def _why(answer: Reply, score: float | None, threshold: float) -> str:

@@ -39,7 +39,9 @@ class Promise:
 
     def __post_init__(self) -> None:
         if not 0 <= self.epsilon < 1:
-            raise FrugalError(f"promise: epsilon {self.epsilon} must be in [0, 1); 0.01 is one point")
+            raise FrugalError(
+                f"promise: epsilon {self.epsilon} must be in [0, 1); 0.01 is one point"
+            )
         if not 0.5 <= self.confidence < 1:
             raise FrugalError(f"promise: confidence {self.confidence} must be in [0.5, 1)")
 
@@ -79,8 +81,9 @@ class Certificate:
         kind = "below" if self.labels == "gold" else "of disagreement with"
         what = "answers" if self.labels == "gold" else "answers (no gold labels)"
         return (
-            f"with {100 * self.confidence:g} % confidence at most {points} {kind} {self.reference}, "
-            f"tested on {self.n:,} {what} ({self.losses} lost, {self.gains} gained) on {self.date}; "
+            f"with {100 * self.confidence:g} % confidence at most {points} {kind} "
+            f"{self.reference}, tested on {self.n:,} {what} "
+            f"({self.losses} lost, {self.gains} gained) on {self.date}; "
             f"holds for the same kind of traffic"
         )
 
@@ -184,9 +187,7 @@ def keeps_promise(losses: int, gains: int, n: int, promise: Promise) -> bool:
     return z <= critical_value(n, promise.epsilon, round(1 - promise.confidence, 12))
 
 
-def last_passing(
-    discordant: Iterable[tuple[int, int]], n: int, promise: Promise
-) -> int | None:
+def last_passing(discordant: Iterable[tuple[int, int]], n: int, promise: Promise) -> int | None:
     """Fixed-sequence test: the last candidate before the first that fails, or None.
 
     Args:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from frugal_core.cascade import Reply
-    from frugal_core.learn.collect import Collection
+    from frugal_core.learn.collection import Collection
     from frugal_core.policy import Policy
 
 SYSTEM = "Is the headline real news or satire? Answer with one word: news or satire."
@@ -50,6 +50,8 @@ QUESTIONS = 300
 LABELLED = 4000
 EXAMPLES = 2
 PRICED_AS = "gpt-4.1-nano"
+ASSUMED_OUTPUT = 300
+"""Tokens of an answer, where nothing limits them."""
 
 Prompt = Callable[[str], list[tuple[str, str]]]
 """The application's prompt: a headline to chat messages, as (role, text)."""
@@ -115,7 +117,7 @@ def run(
 
     Args:
         seed: Decides which headlines are drawn.
-        questions: Headlines to answer, a third of them live; 300 by default.
+        questions: Headlines to answer, a quarter of them live; 300 by default.
         tiers: "provider:model", cheapest first, to be asked instead of the local model; the last is
             what the cascade is compared with.
         folder: Where to keep recordings and policy; `frugal-demo` by default.
@@ -126,8 +128,8 @@ def run(
     """
     _check_packages(local=not tiers)
     questions = QUESTIONS if questions is None else questions
-    if not 30 <= questions <= 20_000:
-        raise FrugalError(f"--questions {questions}: give a number from 30 to 20,000")
+    if not 40 <= questions <= 20_000:
+        raise FrugalError(f"--questions {questions}: give a number from 40 to 20,000")
     folder = folder or Path("frugal-demo")
     folder.mkdir(parents=True, exist_ok=True)
     draw = _Draw.of(load_headlines(), seed, questions)
@@ -152,7 +154,7 @@ class _Draw:
     @classmethod
     def of(cls, headlines: list[Headline], seed: int, questions: int) -> _Draw:
         drawn = random.Random(seed).sample(headlines, questions + LABELLED)
-        live = questions // 3
+        live = questions // 4
         return cls(seed, drawn[live:questions], drawn[:live], drawn[questions:])
 
 
@@ -187,7 +189,8 @@ def _local(server: LocalModel, labelled: list[Headline]) -> _Application:
     from langchain_openai import ChatOpenAI
 
     options: dict[str, Any] = {"base_url": server.base_url, "api_key": "none", "timeout": 60}
-    model = ChatOpenAI(model=MODEL_NAME, temperature=0, max_tokens=3, logprobs=True, **options)
+    options |= {"temperature": 0, "max_tokens": 3, "logprobs": True}
+    model = ChatOpenAI(model=MODEL_NAME, **options)
     listed = PriceBook().price(PRICED_AS)
     return _Application(
         {MODEL_NAME: model},
@@ -260,8 +263,8 @@ class _Demo:
         self.out.print(f"[bold]frugal demo[/bold]: news or satire?  seed {draw.seed}")
         self.out.print(self.application.introduction)
         self._step(
-            f"Record the answers to {len(draw.recorded)} headlines. Beside them, "
-            f"{len(draw.labelled):,} are labelled that no model is asked."
+            f"Record the answers to {len(draw.recorded)} headlines. {len(draw.labelled):,} more, "
+            f"labelled but never asked, go with them."
         )
         recording = self._record()
         self._step(
@@ -282,7 +285,8 @@ class _Demo:
 
     def _record(self) -> Recording:
         """The answers of every model to the recorded headlines, and the labelled ones without."""
-        from frugal_core.learn.collect import Collection, Question, collect
+        from frugal_core.learn.collect import collect
+        from frugal_core.learn.collection import Collection, Question
 
         names = list(self.application.models)
         questions = [Question(_id(h), h.text, h.label) for h in self.draw.recorded]
@@ -302,7 +306,7 @@ class _Demo:
                     progress=lambda what, share: advance(),
                 )
         for tally in tallies:
-            if tally.stopped or not tally.answered and tally.failed:
+            if tally.stopped or (tally.failed and not tally.answered):
                 why = tally.stopped or "every call failed"
                 raise FrugalError(f"{tally.model}: {why}; nothing paid for is lost, run it again")
         ids = {question.id for question in questions}
@@ -320,14 +324,23 @@ class _Demo:
         """Say what real tiers will cost, and ask."""
         if self.application.local:
             return
-        from frugal_core.cli.collect import _ASSUMED_OUTPUT, _confirm, _show_quote
+        from rich.prompt import Confirm
+
+        from frugal_core.cli.collect import someone_is_there
         from frugal_core.learn.collect import quote
 
         names = list(self.application.models)
-        quotes = quote(collection, names, self.application.prices, _ASSUMED_OUTPUT)
-        _show_quote(quotes, None)
-        self.out.print("The live part costs about as much again.")
-        _confirm(self.yes)
+        quotes = quote(collection, names, self.application.prices, ASSUMED_OUTPUT)
+        self.out.print(
+            f"   Recording costs about {sum(q.usd for q in quotes):.2f} USD, and answering live at "
+            f"most as much again, if an answer takes {ASSUMED_OUTPUT} tokens (one word is less)."
+        )
+        if self.yes:
+            return
+        if not someone_is_there():
+            raise FrugalError("nobody is there to accept the price: add --yes")
+        if not Confirm.ask("   Go on?", console=self.out):
+            raise FrugalError("nothing was asked")
 
     def _fit(self, recording: Recording) -> tuple[Policy, bool]:
         """The policy, and whether it is certified; if none can be, what the budget alone buys."""
@@ -346,6 +359,11 @@ class _Demo:
             policy = fit(
                 recording, promise=PROMISE, progress=lambda what, share: advance(share), **aims
             )
+        rows = policy.fitted
+        self.out.print(
+            f"   learned from {rows['fit']} recorded and {rows['taught']:,} labelled headlines, "
+            f"tested on {rows['test']} others"
+        )
         self.out.print(_sentence(policy.verdict))
         promised = policy.certificate is not None
         if not promised:
@@ -376,7 +394,7 @@ class _Demo:
                 try:
                     message = llm.invoke(messages)
                 except Exception as error:
-                    from frugal_core.learn.collect import describe
+                    from frugal_core.errors import describe
 
                     raise FrugalError(f"{name}: {describe(error)}; run it again") from error
                 seconds = time.perf_counter() - started
@@ -490,15 +508,15 @@ def _show(report: Report, reference: str, out: Console) -> None:
     """The comparison, the certificate, three trails, and what to do next."""
     from frugal_core.evaluation import wilson
 
-    out.print()
-    out.print(_comparison(report, reference))
+    out.print(f"   before: {reference} alone; after: the cascade in its place\n")
+    out.print(_comparison(report))
     n, right = len(report.after), sum(live.right for live in report.after)
     low, high = wilson(right, n)
     shares = Counter(live.steps[-1]["model"] for live in report.after)
     answered = ", ".join(f"{model} {count}" for model, count in shares.most_common())
     out.print(
-        f"Answered by: {answered}. {n} headlines alone say little (95 % interval of the cascade's "
-        f"accuracy: {100 * low:.0f} to {100 * high:.0f} %); what can be relied on is this:"
+        f"\nAnswered by: {answered}. {n} headlines alone say little: the cascade's accuracy is "
+        f"{100 * low:.0f} to {100 * high:.0f} % with 95 % confidence. What can be relied on is this."
     )
     certificate = report.policy.certificate
     claim = certificate.sentence if certificate else "nothing is promised; see above"
@@ -517,15 +535,13 @@ def _show(report: Report, reference: str, out: Console) -> None:
         out.print(f"   {command}", soft_wrap=True)
 
 
-def _comparison(report: Report, reference: str) -> Table:
+def _comparison(report: Report) -> Table:
     """Before and after, on the same live headlines."""
     from rich.table import Table
 
     n = len(report.after)
-    table = Table(
-        f"{n} live headlines", box=None, pad_edge=False, padding=(0, 2), title_justify="left"
-    )
-    for column in (f"before\n{reference} alone", "after\nthe cascade", ""):
+    table = Table(f"{n} live headlines", box=None, pad_edge=False, padding=(0, 2))
+    for column in ("before", "after", "change"):
         table.add_column(column, justify="right")
 
     def compare(name: str, value: Callable[[Live], float], form: str, scale: float = 1.0) -> None:
@@ -550,16 +566,13 @@ def _calls(live: Live) -> int:
 
 def _examples(lives: Sequence[Live]) -> list[Live]:
     """Three answers that show what can happen: accepted at once, passed on, and wrong."""
-    kinds: list[Callable[[Live], bool]] = [
-        lambda live: live.right and len(live.steps) == 1,
-        lambda live: live.right and len(live.steps) > 1,
-        lambda live: not live.right,
-    ]
-    chosen: list[Live] = []
-    for kind in [*kinds, lambda live: True, lambda live: True, lambda live: True]:
-        left = (live for live in lives if live not in chosen)
-        chosen += [live for live in left if kind(live)][:1]
-    return chosen[:3]
+    kinds = (
+        [live for live in lives if live.right and len(live.steps) == 1],
+        [live for live in lives if live.right and len(live.steps) > 1],
+        [live for live in lives if not live.right],
+    )
+    chosen = [live for kind in kinds for live in kind[:1]]
+    return (chosen + [live for live in lives if live not in chosen])[:3]
 
 
 def _show_trail(live: Live, out: Console) -> None:

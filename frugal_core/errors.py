@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 
 class FrugalError(ValueError):
     """Base of every error that this library raises on purpose."""
@@ -16,7 +19,8 @@ class UnpricedModelError(FrugalError):
 
     def __init__(self, model: str) -> None:
         super().__init__(
-            f"unpriced model {model!r}: the price table does not know it. Give its price in USD per "
+            f"unpriced model {model!r}: the price table does not know it. Give its price in USD "
+            f"per"
             f'million input and output tokens: prices={{"{model}": [0.15, 0.60]}}, or in the file '
             f"named by --prices."
         )
@@ -29,3 +33,25 @@ class PolicyError(FrugalError):
 
 class FitError(FrugalError):
     """A recording from which no policy can be fitted; says what is missing."""
+
+
+_SECRET = re.compile(
+    r"(?i)(\bsk-|\bbearer\s+|key[\"']?\s*[=:]\s*[\"']?|\bkey\s+provided:\s*|\bapi[-_]key\s+)"
+    r"[^\s\"',&]+"
+)
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line, without any key: providers quote them, and this is shown and stored.
+
+    Example:
+        >>> describe(ValueError("bad key: sk-123456"))
+        'ValueError: bad key: ***'
+    """
+    lines = str(error).strip().splitlines()
+    text = _SECRET.sub(r"\1***", lines[0][:200]) if lines else "no message"
+    for name, value in os.environ.items():
+        if len(value) >= 6 and _SECRET_NAME.search(name):
+            text = text.replace(value, "***")
+    return f"{type(error).__name__}: {text}"

@@ -13,7 +13,7 @@ from frugal_core.policy import Policy, Single
 from frugal_core.recording import Recording
 from frugal_core.replay import Replay, Scores, replay, scores_of, with_student
 from frugal_core.routing import Chain, Point
-from frugal_core.table import Floats, Table
+from frugal_core.table import Bools, Floats, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +108,7 @@ def evaluate(policy: Policy, recording: Recording) -> Evaluation:
     if policy.certificate is not None:
         promised = policy.certificate
         holds = gain >= -promised.epsilon - 1e-12
-        held = Held(
-            promised.epsilon, promised.confidence, len(right), holds, promised.reference
-        )
+        held = Held(promised.epsilon, promised.confidence, len(right), holds, promised.reference)
     shares = np.bincount(done.tier, minlength=len(policy.chain.tiers)) / len(table)
     return Evaluation(
         queries=len(table),
@@ -172,7 +170,7 @@ def saving(usd: float, instead_of: float) -> float:
     return 1 - usd / instead_of if instead_of > 0 else 0.0
 
 
-def _prepare(policy: Policy, recording: Recording) -> tuple[Table, Scores, Floats]:
+def _prepare(policy: Policy, recording: Recording) -> tuple[Table, Scores, Bools]:
     table = policy.table(recording)
     if policy.labels == "reference":
         table = table.agreement(policy.reference)
@@ -187,7 +185,7 @@ def _prepare(policy: Policy, recording: Recording) -> tuple[Table, Scores, Float
     return table, scores_of(policy.scorer, table, features), known
 
 
-def _single(table: Table, model: str, known: Floats) -> Single:
+def _single(table: Table, model: str, known: Bools) -> Single:
     column = table.column(model)
     accuracy = float(table.correct[known, column].mean())
     return Single(model, accuracy, 1000 * float(table.usd[:, column].mean()))
@@ -198,4 +196,3 @@ def _oracle(correct: Floats, usd: Floats) -> Point:
     right = correct > 0
     cheapest = np.where(right.any(axis=1, keepdims=True) & ~right, np.inf, usd).min(axis=1)
     return Point(Chain(("oracle",), ()), float(right.any(axis=1).mean()), float(cheapest.mean()))
-

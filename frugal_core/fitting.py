@@ -10,10 +10,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from frugal_core.certifying import (
     Certificate,
@@ -25,12 +24,12 @@ from frugal_core.certifying import (
 )
 from frugal_core.errors import FitError
 from frugal_core.learned_scorer import ScorerFit
-from frugal_core.policy import Policy, Single
+from frugal_core.policy import Expected, Policy, Single
 from frugal_core.recording import Recording, text_groups
 from frugal_core.replay import Scores, replay, scores_of, with_student
 from frugal_core.routing import Chain, Point, Router, pareto, thin, without_idle_tiers
 from frugal_core.student import STUDENT, Student, fit_student, spellings
-from frugal_core.table import Floats, Ints, Rows, Table
+from frugal_core.table import Rows, Table, find_labels
 from frugal_core.text import Vectoriser
 
 Progress = Callable[[str, float], None]
@@ -87,13 +86,31 @@ def fit(
         >>> print(policy.verdict)  # doctest: +SKIP
     """
     if promise is None and budget is None:
-        raise FitError("fit needs an aim: promise=Promise(0.01), budget=USD per 1,000 queries, or both")
+        raise FitError(
+            "fit needs an aim: promise=Promise(0.01), budget=USD per 1,000 queries, or both"
+        )
     if budget is not None and not budget >= 0:
         raise FitError(f"budget {budget!r} must be a number of USD per 1,000 queries")
     if labels not in ("gold", "reference"):
         raise FitError(f"labels {labels!r}: choose 'gold' or 'reference'")
     promise = None if promise is None else Promise.of(promise)
     report = progress or (lambda what, share: None)
+    # The matrices are small: more threads only wait for each other, and burn CPU while they do.
+    with threadpool_limits(1):
+        return _fit(recording, promise, budget, reference, student, labels, tiers, seed, report)
+
+
+def _fit(
+    recording: Recording,
+    promise: Promise | None,
+    budget: float | None,
+    reference: str,
+    student: bool,
+    labels: Labels,
+    tiers: Sequence[str] | None,
+    seed: int,
+    report: Progress,
+) -> Policy:
     report("reading", 0.0)
     data = _Data.of(recording, reference, labels, tiers, promise, student, seed)
     report("student and scorer", 0.05)
@@ -142,15 +159,25 @@ class _Data:
             raise FitError(f"reference {reference!r} is none of the models: {', '.join(models)}")
         if labels == "reference" and reference == "best":
             reference = _dearest(recording, models)
-        table = Table.of(recording, models)
+        if labels == "reference":
+            recording = recording.unlabelled()
+        table = Table.of(recording, models, labels=[])
         if labels == "reference":
             table = table.agreement(reference)
         labelled = np.flatnonzero(table.labelled)
         if len(labelled) < _LEAST_ROWS:
             raise FitError(_too_few_labels(len(labelled), len(table), labels))
-        table, notes = _without_rare_models(table, labelled, keep=reference)
         test, fit_rows = _cut(table, labelled, promise, seed)
-        if reference == "best":  # the test rows have no say in the choice
+        if not len(fit_rows):
+            raise FitError(
+                f"all {len(labelled)} labelled rows ask the same query; different ones are needed"
+            )
+        # From here on the gold labels of the test rows have no say in anything.
+        table = Table.of(recording, models, find_labels(recording, without_gold_of=test))
+        if labels == "reference":
+            table = table.agreement(reference)
+        table, notes = _without_rare_models(table, fit_rows, keep=reference)
+        if reference == "best":
             accuracy, usd = table.correct[fit_rows].mean(axis=0), table.usd[fit_rows].mean(axis=0)
             reference = table.models[int(np.lexsort((usd, -accuracy))[0])]
         served = table.answered[:, table.column(reference)]
@@ -166,9 +193,13 @@ class _Data:
 
 def _too_few_labels(labelled: int, rows: int, labels: Labels) -> str:
     if labels == "reference":
-        return f"the reference answered {labelled} of {rows} queries; at least {_LEAST_ROWS} are needed"
+        return (
+            f"the reference answered {labelled} of {rows} queries; "
+            f"at least {_LEAST_ROWS} are needed"
+        )
     return (
-        f"{labelled} of {rows} rows say which answers are right; at least {_LEAST_ROWS} are needed. "
+        f"{labelled} of {rows} rows say which answers are right; at least {_LEAST_ROWS} are "
+        f"needed. "
         f"Give `reference` (the gold answer) or `correct` for more rows, or fit with "
         f"labels='reference' to promise agreement with the reference instead"
     )
@@ -203,9 +234,7 @@ def _single(table: Table, model: str, rows: Rows) -> Point:
     return Point(Chain((model,), ()), float(right), float(usd))
 
 
-def _cut(
-    table: Table, labelled: Rows, promise: Promise | None, seed: int
-) -> tuple[Rows, Rows]:
+def _cut(table: Table, labelled: Rows, promise: Promise | None, seed: int) -> tuple[Rows, Rows]:
     """Labelled rows for the certificate and for fitting; equal queries stay on one side.
 
     Half of the rows test, but enough to certify anything at all where there are enough, and no more
@@ -215,7 +244,7 @@ def _cut(
         return labelled[:0], labelled
     least = rows_needed(promise) or 0
     share = max(0.5, min(0.65, 1.3 * least / len(labelled)))
-    wanted = min(int(share * len(labelled)), _MOST_TEST_ROWS)
+    wanted = min(int(share * len(labelled)), _MOST_TEST_ROWS, len(labelled) - _LEAST_ROWS // 2)
     groups = text_groups([table.texts[i] for i in labelled])
     order = np.random.default_rng(seed).permutation(groups.max() + 1)[groups]
     by_group = labelled[np.argsort(order, kind="stable")]
@@ -318,17 +347,19 @@ def _choose(
     differences = [replay(point.chain, table, scores).right - right for point in candidates]
     pairs = [(int((d < 0).sum()), int((d > 0).sum())) for d in differences]
     position = last_passing(pairs, len(right), promise)
-    if position is None:
-        return _Choice(alone, None, _refusal(candidates, alone, data, model, promise))
     note = ""
+    if position is None:
+        if budget is not None and 1000 * alone.usd > budget:
+            note = f". It costs more than the budget of {budget:g} USD per 1,000 queries"
+        return _Choice(alone, None, _refusal(candidates, alone, data, model, promise) + note)
     if budget is not None:
         within = [i for i in range(position + 1) if 1000 * candidates[i].usd <= budget]
         if within:
             position = within[0]
         else:
             note = (
-                f" It costs more than the budget of {budget:g} USD per 1,000 queries: "
-                f"no cheaper policy keeps the promise."
+                f". It costs more than the budget of {budget:g} USD per 1,000 queries: "
+                f"no cheaper policy keeps the promise"
             )
     point, (losses, gains) = candidates[position], pairs[position]
     certificate = Certificate(
@@ -379,7 +410,8 @@ def _praise(point: Point, alone: Point, certificate: Certificate | None) -> str:
     else:
         what = f"use the cascade {' > '.join(point.chain.tiers)}: it"
     claim = f"; {certificate.sentence}" if certificate else "; nothing is promised"
-    return f"{what} is expected to cost {saved:.1f} % less than {reference}{claim}"
+    change = f"{abs(saved):.1f} % {'less' if saved >= 0 else 'more'}"
+    return f"{what} is expected to cost {change} than {reference}{claim}"
 
 
 def _refusal(
@@ -406,6 +438,18 @@ def _rounded(rows: int) -> int:
     return -(-rows // step) * step
 
 
+def _expected(point: Point, data: _Data, model: _Model) -> Expected:
+    """What the policy did on the test rows; without any, out of fold on the fit rows."""
+    if len(data.test):
+        table, scores = model.test([point])
+    else:
+        table, scores = model.fitted.table, model.fitted.out_of_fold
+    done = replay(point.chain, table, scores)
+    counts = np.bincount(done.tier, minlength=len(point.chain.tiers))
+    shares = dict(zip(point.chain.tiers, (counts / len(table)).tolist(), strict=True))
+    return Expected(float(done.right.mean()), 1000 * float(done.usd.mean()), shares)
+
+
 def _policy(
     recording: Recording,
     data: _Data,
@@ -421,13 +465,16 @@ def _policy(
     if student is not None:
         student = replace(student, says=spellings(recording, table.labels, data.reference))
     singles = [_single(table, name, data.fit) for name in table.models]
+    verdict = choice.verdict
+    if labels == "reference":
+        verdict += f" (quality here is agreement with {data.reference}: no gold label was used)"
     return Policy(
         chain=choice.point.chain,
         scorer=model.fitted.scorer(model.vectoriser, stages),
         student=student,
         reference=data.reference,
         certificate=choice.certificate,
-        verdict=choice.verdict,
+        verdict=verdict,
         labels=labels,
         frontier=tuple(frontier),
         singles=tuple(
@@ -436,6 +483,8 @@ def _policy(
         prices={name: recording.prices.price(name) for name in table.models},
         priced=recording.prices.source,
         notes=data.notes,
+        expected=_expected(choice.point, data, model),
+        grader=recording.grader,
         fitted={"fit": len(data.fit), "test": len(data.test), "taught": len(data.taught)},
         created=dt.date.today().isoformat(),
     )

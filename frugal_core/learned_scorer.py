@@ -3,8 +3,8 @@
 Two stages, both logistic regressions. The *pooled* stage learns from every model's answers together
 how likely an answer is right for a query: on the n-grams of the query, and for closed label sets on
 their interaction with the answer (the same words speak for one answer and against another). The
-*calibrators*, one per tier and set of earlier tiers, turn that logit, the tier's own confidence, the
-form of the answer and the agreement with earlier tiers into a probability (Platt scaling).
+*calibrators*, one per tier and set of earlier tiers, turn that logit, the tier's own confidence,
+the form of the answer and the agreement with earlier tiers into a probability (Platt scaling).
 
 This is FrugalGPT's generation scoring function (Chen, Zaharia, Zou 2023, section 3.3) with a linear
 model in the place of DistilBERT.
@@ -19,12 +19,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from frugal_core.cascade import Judge, Reply
 from frugal_core.recording import normalise
-from numpy.typing import NDArray
-
 from frugal_core.table import Floats, Ints, Rows, Table
 from frugal_core.text import Vectoriser
 
@@ -103,14 +102,26 @@ class LearnedScorer:
         return np.asarray(features @ self.weights.T + self.bias)
 
     def scores(self, table: Table, pooled: Floats, stage: Stage) -> Floats:
-        """P(correct) of the answers of a stage's last tier, 0 where it gave none; shape (n,)."""
+        """P(correct) of the answers of a stage's last tier, 0 where it gave none; shape (n,).
+
+        Where an earlier tier gave no answer, the stage without it counts, as in `judge`.
+        """
         columns = [table.column(model) for model in stage]
         logits = [
             _solo_matrix(table, pooled, j) @ self.calibrators[(model,)]
             for j, model in zip(columns[:-1], stage[:-1], strict=True)
         ]
         matrix = _stage_matrix(table, pooled, columns, logits)
-        return _sigmoid(matrix @ self.calibrators[stage]) * table.answered[:, columns[-1]]
+        scores = _sigmoid(matrix @ self.calibrators[stage]) * table.answered[:, columns[-1]]
+        earlier = table.answered[:, columns[:-1]]
+        for there in np.unique(earlier[~earlier.all(axis=1)], axis=0):
+            rows = np.flatnonzero((earlier == there).all(axis=1))
+            rest = tuple(model for model, has in zip(stage[:-1], there, strict=True) if has)
+            stage_left = (
+                (*rest, stage[-1]) if (*rest, stage[-1]) in self.calibrators else stage[-1:]
+            )
+            scores[rows] = self.scores(table.rows(rows), pooled[rows], stage_left)
+        return scores
 
 
 @dataclass
@@ -137,7 +148,9 @@ class ScorerFit:
         self._pooled = np.zeros((len(self.table), len(self.table.labels) + 1))
         for fold in np.unique(self.folds):
             out = np.flatnonzero(self.folds == fold)
-            weights, bias = _fit_pooled(self.table, self.features, np.flatnonzero(self.folds != fold))
+            weights, bias = _fit_pooled(
+                self.table, self.features, np.flatnonzero(self.folds != fold)
+            )
             self._pooled[out] = self.features[out] @ weights.T + bias
 
     def out_of_fold(self, stage: Stage) -> Floats:
@@ -146,14 +159,15 @@ class ScorerFit:
             columns = [self.table.column(model) for model in stage]
             logits = [_logit(self.out_of_fold((model,))) for model in stage[:-1]]
             matrix = _stage_matrix(self.table, self._pooled, columns, logits)
-            answered = self.table.answered[:, columns[-1]]
+            answered = self.table.answered[:, columns].all(axis=1)
             target = self.table.correct[:, columns[-1]]
             scores = np.zeros(len(self.table))
             for fold in np.unique(self.folds):
                 inside = self.folds == fold
                 weights = _fit_logistic(matrix[~inside & answered], target[~inside & answered])
                 scores[inside] = _sigmoid(matrix[inside] @ weights)
-            self._out_of_fold[stage] = scores * answered
+            alone = self.out_of_fold(stage[-1:]) if len(stage) > 1 else 0.0
+            self._out_of_fold[stage] = np.where(answered, scores, alone)
             self._calibrators[stage] = _fit_logistic(matrix[answered], target[answered])
         return self._out_of_fold[stage]
 

@@ -22,10 +22,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
 
+from frugal_core.errors import FrugalError
+
 MODEL_NAME = "smollm2-135m-instruct"
 
 
-class LocalModelError(RuntimeError):
+class LocalModelError(FrugalError):
     """The local model, or the labelled text, is not installed or did not start."""
 
 

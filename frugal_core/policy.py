@@ -10,7 +10,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from frugal_core.evaluation import Curve, Evaluation
 
 FORMAT = 1
-_LARGEST_MEMBER = 512 * 2**20  # bytes; a hostile file must not fill the memory
+_LARGEST = 512 * 2**20  # bytes, unpacked; a hostile file must not fill the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,21 @@ class Single:
     model: str
     accuracy: float
     usd_per_1k: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a policy is expected to do, from rows that were not fitted on.
+
+    Args:
+        accuracy: Share of right answers.
+        usd_per_1k: USD per 1,000 queries.
+        tier_share: Share of queries answered by each tier.
+    """
+
+    accuracy: float
+    usd_per_1k: float
+    tier_share: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,8 @@ class Policy:
         singles: Every model alone, on the same rows.
         prices: Price of each model.
         priced: Where the prices come from and when they were read.
+        expected: What the policy did on the test rows; out of fold where there were none.
+        grader: How answers were compared with gold labels.
         notes: What a user should know: models left out, rows left out.
         fitted: Rows used for fitting, by kind.
         created: Date of fitting.
@@ -79,6 +96,8 @@ class Policy:
     singles: tuple[Single, ...]
     prices: Mapping[str, Price]
     priced: str
+    expected: Expected
+    grader: str
     notes: tuple[str, ...]
     fitted: Mapping[str, int]
     created: str
@@ -87,10 +106,7 @@ class Policy:
     def plan(self) -> Plan:
         """What the loop needs, for the adapters."""
         tiers = tuple(Tier(model, self.prices.get(model, _FREE)) for model in self.chain.tiers)
-        if self.certificate is None:
-            no_promise = "no promise: none was certified"
-        else:
-            no_promise = ""
+        no_promise = "no promise: none was certified" if self.certificate is None else ""
         return Plan(
             tiers,
             self.chain.thresholds,
@@ -189,14 +205,17 @@ class Policy:
         """Write the policy; the file appears whole or not at all."""
         path = Path(path)
         header, arrays = _pack(self)
-        partial = path.with_name(path.name + ".partial")
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
-            file.writestr("policy.json", json.dumps(header, ensure_ascii=False, indent=1))
-            for name, array in arrays.items():
-                buffer = io.BytesIO()
-                np.save(buffer, array, allow_pickle=False)
-                file.writestr(f"{name}.npy", buffer.getvalue())
-        os.replace(partial, path)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        try:
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
+                file.writestr("policy.json", json.dumps(header, indent=1))
+                for name, array in arrays.items():
+                    buffer = io.BytesIO()
+                    np.save(buffer, array, allow_pickle=False)
+                    file.writestr(f"{name}.npy", buffer.getvalue())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
@@ -210,8 +229,8 @@ class Policy:
             raise PolicyError(f"{path}: no such policy file; `frugal fit` writes one")
         try:
             with zipfile.ZipFile(path) as file:
-                if any(info.file_size > _LARGEST_MEMBER for info in file.infolist()):
-                    raise PolicyError(f"{path}: a part of this file is larger than any policy's")
+                if sum(info.file_size for info in file.infolist()) > _LARGEST:
+                    raise PolicyError("what it unpacks to is larger than any policy")
                 header = json.loads(file.read("policy.json"))
                 arrays = {
                     name.removesuffix(".npy"): np.load(
@@ -222,12 +241,11 @@ class Policy:
                 }
             if header.get("format") != FORMAT:
                 raise PolicyError(
-                    f"{path}: policy format {header.get('format')!r}; this version reads {FORMAT}. "
-                    f"Fit it again."
+                    f"policy format {header.get('format')!r}, and this version reads {FORMAT}"
                 )
             return _unpack(header, arrays)
-        except PolicyError:
-            raise
+        except PolicyError as error:
+            raise PolicyError(f"{path}: {error}; fit it again") from error
         except Exception as error:  # whatever a broken file provokes becomes one clear error
             raise PolicyError(
                 f"{path}: not a policy file ({type(error).__name__}: {error}); fit it again"
@@ -253,6 +271,8 @@ def _pack(policy: Policy) -> tuple[dict[str, Any], dict[str, Floats]]:
         "singles": [asdict(single) for single in policy.singles],
         "prices": {model: price.to_json() for model, price in policy.prices.items()},
         "priced": policy.priced,
+        "expected": asdict(policy.expected),
+        "grader": policy.grader,
         "notes": list(policy.notes),
         "fitted": dict(policy.fitted),
         "created": policy.created,
@@ -273,27 +293,18 @@ def _unpack(header: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Policy:
     def chain(value: Mapping[str, Any]) -> Chain:
         return Chain(tuple(value["tiers"]), tuple(value["thresholds"]), bool(value["best_of"]))
 
-    vectoriser = Vectoriser(
-        tuple(header["terms"]), arrays["idf"], frozenset(header["scaffold"])
-    )
+    vectoriser = Vectoriser(tuple(header["terms"]), arrays["idf"], frozenset(header["scaffold"]))
     labels = tuple(header["answers"])
-    rows = len(labels) + 1
-    shapes = {"weights": (rows, len(vectoriser.terms)), "bias": (rows,)}
+    stages = [tuple(stage) for stage in header["stages"]]
+    calibrators = {stage: arrays[f"calibrator_{i}"] for i, stage in enumerate(stages)}
     student = None
     if header["student_says"] is not None:
         says = tuple(header["student_says"])
-        shapes |= {"student_weights": (len(says), len(vectoriser.terms))}
-        shapes |= {"student_bias": (len(says),)}
         student = Student(vectoriser, arrays["student_weights"], arrays["student_bias"], says)
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape or arrays[name].dtype.kind != "f":
-            raise PolicyError(f"array {name!r} has shape {arrays[name].shape}, not {shape}")
-    calibrators = {
-        tuple(stage): arrays[f"calibrator_{i}"] for i, stage in enumerate(header["stages"])
-    }
+    _check_shapes(arrays, len(vectoriser.terms), labels, stages, student)
     scorer = LearnedScorer(vectoriser, labels, arrays["weights"], arrays["bias"], calibrators)
     certificate = header["certificate"]
-    return Policy(
+    policy = Policy(
         chain=chain(header["chain"]),
         scorer=scorer,
         student=student,
@@ -308,7 +319,64 @@ def _unpack(header: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Policy:
         singles=tuple(Single(**single) for single in header["singles"]),
         prices={m: Price.from_json(m, price) for m, price in header["prices"].items()},
         priced=header["priced"],
+        expected=Expected(**header["expected"]),
+        grader=header["grader"],
         notes=tuple(header["notes"]),
         fitted=header["fitted"],
         created=header["created"],
     )
+    _check_chains(policy)
+    return policy
+
+
+def _check_shapes(
+    arrays: Mapping[str, Floats],
+    terms: int,
+    labels: Sequence[str],
+    stages: Sequence[tuple[str, ...]],
+    student: Student | None,
+) -> None:
+    """Refuse arrays that would fail, or mislead, when a query is scored."""
+    rows = len(labels) + 1
+    solo = 4 + (rows if labels else 1)
+    shapes: dict[str, tuple[int, ...]] = {
+        "idf": (terms,),
+        "weights": (rows, terms),
+        "bias": (rows,),
+    }
+    shapes |= {f"calibrator_{i}": (solo + 3 * len(s) - 3,) for i, s in enumerate(stages)}
+    if student is not None:
+        says = len(student.says)
+        shapes |= {"student_weights": (says, terms), "student_bias": (says,)}
+        if says != len(labels):
+            raise PolicyError(f"the student knows {says} labels, the scorer {len(labels)}")
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if array.shape != shape or array.dtype != np.float64:
+            raise PolicyError(f"array {name!r} is {array.dtype} {array.shape}, not float64 {shape}")
+        if not np.isfinite(array).all():
+            raise PolicyError(f"array {name!r} holds values that are not finite")
+
+
+def _check_chains(policy: Policy) -> None:
+    """Refuse chains that cannot be run, and texts that are none."""
+    texts = [policy.reference, policy.verdict, policy.priced, policy.created, policy.grader]
+    texts += policy.notes
+    texts += [*policy.scorer.labels, *policy.scorer.vectoriser.terms]
+    texts += [*policy.scorer.vectoriser.scaffold, *(policy.student.says if policy.student else ())]
+    if not all(isinstance(text, str) for text in texts):
+        raise PolicyError("a text of it is none")
+    if policy.labels not in ("gold", "reference"):
+        raise PolicyError(f"labels are {policy.labels!r}")
+    tiers = set(policy.prices) | ({STUDENT} if policy.student else set())
+    if policy.reference not in policy.prices:
+        raise PolicyError(f"reference {policy.reference!r} has no price")
+    for chain in (policy.chain, *(point.chain for point in policy.frontier)):
+        if not chain.tiers or len(chain.thresholds) != len(chain.tiers) - 1:
+            raise PolicyError(f"{len(chain.tiers)} tiers with {len(chain.thresholds)} thresholds")
+        if not all(isinstance(t, int | float) and t >= 0 for t in chain.thresholds):
+            raise PolicyError(f"thresholds {chain.thresholds}")
+        if not tiers.issuperset(chain.tiers) or STUDENT in chain.tiers[1:]:
+            raise PolicyError(f"tiers {chain.tiers}")
+        if missing := set(chain.stages) - set(policy.scorer.calibrators):
+            raise PolicyError(f"no scorer for {sorted(missing)[0]}")

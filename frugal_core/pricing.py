@@ -18,6 +18,12 @@ from typing import Any
 from frugal_core.errors import FrugalError, UnpricedModelError
 
 _MILLION = 1e6
+_PROVIDERS = {  # LangChain's names for what genai-prices calls otherwise
+    "azure_openai": "azure",
+    "google_genai": "google",
+    "google_vertexai": "google",
+    "mistralai": "mistral",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +149,14 @@ class PriceBook:
         return cls(loaded)
 
     def find(self, model: str) -> Price | None:
-        """The price of `model`, or None if neither the user nor the table knows it."""
-        if model in self.prices:
-            return self.prices[model]  # type: ignore[no-any-return]  # values are Price: __post_init__
+        """The price of `model`, or None if neither the user nor the table knows it.
+
+        "provider:model" also finds the user's price of "model".
+        """
+        for name in (model, model.rpartition(":")[2]):
+            if name in self.prices:
+                price: Price = self.prices[name]
+                return price
         if not self.table:
             return None
         if model not in self._from_table:
@@ -186,9 +197,7 @@ def _table_price(model: str) -> Price | None:
     from genai_prices.types import TieredPrices
 
     provider, _, name = model.rpartition(":")
-    provider = {"google_genai": "google", "google_vertexai": "google", "azure_openai": "azure"}.get(
-        provider, provider
-    )
+    provider = _PROVIDERS.get(provider, provider)
     try:
         _, info = get_snapshot().find_provider_model(name, None, provider or None, None)
     except LookupError:

@@ -41,6 +41,7 @@ class Answer:
         cached_tokens: The part of `input_tokens` read from the provider's prompt cache.
         confidence: Log of the model's own confidence in the answer (<= 0), or None.
         correct: Whether the answer is right; None where no gold label is known.
+        defect: Why a cascade rejects the answer whatever its score (truncated, refused), or None.
     """
 
     text: str
@@ -49,6 +50,7 @@ class Answer:
     cached_tokens: int = 0
     confidence: float | None = None
     correct: bool | None = None
+    defect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class Query:
 class Recording:
     """Queries with every model's answers, and the prices of the models.
 
+    Args:
+        queries: The rows.
+        prices: What the models cost.
+        grader: How `correct` was decided where the rows did not say; a policy keeps the name.
+
     Example:
         >>> rows = [{"id": 1, "query": "2 + 2", "reference": "4", "answers": {
         ...     "small": {"text": "4", "input_tokens": 5, "output_tokens": 1}}}]
@@ -79,6 +86,7 @@ class Recording:
 
     queries: tuple[Query, ...]
     prices: PriceBook
+    grader: str = "normalised"
 
     @classmethod
     def from_rows(
@@ -98,7 +106,7 @@ class Recording:
             RecordingError: naming the row and the field.
         """
         numbered = ((f"row {number}", row) for number, row in enumerate(rows, start=1))
-        return cls(_parse(numbered, _grader(grader)), PriceBook.load(prices))
+        return cls(_parse(numbered, _grader(grader)), PriceBook.load(prices), _name(grader))
 
     @classmethod
     def load(
@@ -124,7 +132,7 @@ class Recording:
             raise RecordingError(f"{path}: cannot be read: {error}") from error
         if not queries:
             raise RecordingError(f"{path}: holds no query; one JSON object per line is expected")
-        return cls(queries, PriceBook.load(prices))
+        return cls(queries, PriceBook.load(prices), _name(grader))
 
     def save(self, path: str | Path) -> None:
         """Write JSON Lines, compressed if the name ends in `.gz`.
@@ -190,7 +198,9 @@ class Recording:
             >>> fit_rows, test_rows = recording.split(0.7, 0.3)  # doctest: +SKIP
         """
         if not shares or min(shares) < 0 or sum(shares) > 1 + 1e-9:
-            raise RecordingError(f"split: shares must be positive and sum to at most 1, not {shares}")
+            raise RecordingError(
+                f"split: shares must be positive and sum to at most 1, not {shares}"
+            )
         groups = text_groups([query.text for query in self.queries])
         position = np.random.default_rng(seed).permutation(groups.max(initial=-1) + 1)
         order = np.argsort(position[groups], kind="stable")
@@ -250,11 +260,17 @@ _GRADERS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
+def _name(grader: Grader) -> str:
+    return grader if isinstance(grader, str) else "a function of the user's"
+
+
 def _grader(grader: Grader) -> Callable[[str, str], bool]:
     if callable(grader):
         return grader
     if grader not in _GRADERS:
-        raise RecordingError(f"grader {grader!r}: choose one of {', '.join(_GRADERS)} or a function")
+        raise RecordingError(
+            f"grader {grader!r}: choose one of {', '.join(_GRADERS)} or a function"
+        )
     return _GRADERS[grader]
 
 
@@ -270,7 +286,7 @@ def to_row(query: Query) -> dict[str, Any]:
             "input_tokens": answer.input_tokens,
             "output_tokens": answer.output_tokens,
         }
-        for name in ("cached_tokens", "confidence", "correct"):
+        for name in ("cached_tokens", "confidence", "correct", "defect"):
             if value := getattr(answer, name):
                 fields[name] = value
         if answer.correct is False:
@@ -448,8 +464,13 @@ def _parse_answer(place: str, fields: Mapping[str, Any]) -> Answer:
     correct = fields.get("correct")
     if correct is not None and not isinstance(correct, bool) and correct not in (0, 1):
         raise RecordingError(f"{place}.correct: expected true or false, found {correct!r}")
+    defect = fields.get("defect")
     return Answer(
-        text, **tokens, confidence=confidence, correct=None if correct is None else bool(correct)
+        text,
+        **tokens,
+        confidence=confidence,
+        correct=None if correct is None else bool(correct),
+        defect=None if defect is None else str(defect),
     )
 
 

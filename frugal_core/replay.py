@@ -31,9 +31,7 @@ class Replay:
     usd: Floats
 
 
-def scores_of(
-    scorer: LearnedScorer, table: Table, features: sparse.csr_matrix
-) -> Scores:
+def scores_of(scorer: LearnedScorer, table: Table, features: sparse.csr_matrix) -> Scores:
     """A function from a stage to the scores of its last tier's answers, each computed once."""
     pooled = scorer.pooled(features)
     known: dict[tuple[str, ...], Floats] = {}
@@ -63,17 +61,19 @@ def replay(chain: Chain, table: Table, scores: Scores) -> Replay:
     score = np.column_stack(
         [scores(chain.tiers[: k + 1]) for k in range(last)] + [np.ones(len(table))]
     )
-    accepted = answered & (score >= [*chain.thresholds, 0.0])
+    sound = table.sound[:, columns]
+    acceptable = sound & (score >= [*chain.thresholds, 0.0])
+    accepted = np.column_stack([acceptable[:, :-1], answered[:, -1:]])
     stopped = np.where(accepted.any(axis=1), accepted.argmax(axis=1), last)
     paid = np.cumsum(table.usd[:, columns], axis=1)[rows, stopped]
     tier = stopped.copy()
     failed = ~answered[rows, stopped]
-    tier[failed] = np.where(answered, score, -1.0)[failed].argmax(axis=1)
+    # Of equals, the later tier is the better model.
+    tier[failed] = last - np.where(sound, score, -1.0)[failed, ::-1].argmax(axis=1)
     if chain.best_of and last > 0:
         rivals = np.column_stack([scores(stage) for stage in chain.rivals])
-        # Of equals, the later tier is the better model.
         best = last - rivals[:, ::-1].argmax(axis=1)
-        complete = (stopped == last) & answered.all(axis=1)
+        complete = (stopped == last) & answered.all(axis=1) & sound[:, -1]
         tier = np.where(complete, best, tier)
     right = table.correct[rows, columns[tier]]
     right = np.where(answered[rows, tier] | np.isnan(right), right, 0.0)

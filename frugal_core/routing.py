@@ -1,9 +1,9 @@
 """The router: searches tier order and thresholds for the whole cost-accuracy frontier.
 
 Chains of up to three tiers are searched exactly on a grid of score quantiles; longer ones by
-backward induction. FrugalGPT (Chen, Zaharia, Zou 2023, section 3.3) searches the same space with one
-brute-force optimisation per chain and budget; here one pass of prefix sums over a two-dimensional
-histogram gives every pair of thresholds at once.
+backward induction. FrugalGPT (Chen, Zaharia, Zou 2023, section 3.3) searches the same space with
+one brute-force optimisation per chain and budget; here one pass of prefix sums over a
+two-dimensional histogram gives every pair of thresholds at once.
 """
 
 from __future__ import annotations
@@ -156,10 +156,8 @@ class Router:
     def _grid_of_two(self, chain: Chain, right: Floats, usd: Floats) -> list[Point]:
         edges, bins = _binned(self.scores(chain.tiers[:1]))
         size = len(edges) + 1
-        accuracy = _from(np.bincount(bins, right[:, 0], size)) + _below(
-            np.bincount(bins, right[:, 1], size)
-        )
-        paid = usd[:, 0].sum() + _below(np.bincount(bins, usd[:, 1], size))
+        accuracy = _from(_sums(bins, right[:, 0], size)) + _below(_sums(bins, right[:, 1], size))
+        paid = usd[:, 0].sum() + _below(_sums(bins, usd[:, 1], size))
         n = len(right)
         return [
             Point(replace(chain, thresholds=(_threshold(edges, i),)), accuracy[i] / n, paid[i] / n)
@@ -174,11 +172,11 @@ class Router:
 
         def square(weights: Floats) -> Floats:
             """Sums over the queries that pass on from the first tier, by bin of the second."""
-            return _below(np.bincount(cell, weights, size1 * size2).reshape(size1, size2)).T
+            return _below(_sums(cell, weights, size1 * size2).reshape(size1, size2)).T
 
-        first = _from(np.bincount(bins1, right[:, 0], size1))[:, None]
+        first = _from(_sums(bins1, right[:, 0], size1))[:, None]
         accuracy = first + _from(square(right[:, 1])).T + _below(square(right[:, 2])).T
-        second = _below(np.bincount(bins1, usd[:, 1], size1))[:, None]
+        second = _below(_sums(bins1, usd[:, 1], size1))[:, None]
         paid = usd[:, 0].sum() + second + _below(square(usd[:, 2])).T
         n = len(right)
         points = []
@@ -277,6 +275,10 @@ def _threshold(edges: Floats, i: int) -> float:
     if i == 0:
         return 0.0
     return float(edges[i - 1]) if i <= len(edges) else NEVER
+
+
+def _sums(bins: Ints, weights: Floats, size: int) -> Floats:
+    return np.asarray(np.bincount(bins, weights, size), dtype=np.float64)
 
 
 def _from(histogram: Floats) -> Floats:

@@ -9,7 +9,6 @@ is nothing to fit a teacher on, the student learns the reference's own answers.
 
 from __future__ import annotations
 
-
 import math
 import warnings
 from collections import Counter
@@ -26,7 +25,7 @@ from frugal_core.text import Vectoriser
 STUDENT = "student"
 """The student's name as a tier; no model of the user's may be called so."""
 
-_TEACHER_SHARE = 0.3
+_TEACHER_SHARE = 0.5
 _LEAST_FOR_TEACHER = 50
 
 
@@ -82,10 +81,12 @@ def fit_student(
     gold_rows = gold_rows[table.gold[gold_rows] >= 0]
     target[gold_rows] = one_hot[table.gold[gold_rows]]
     votes = _votes(table)
-    complete = table.answered.all(axis=1)
+    complete = np.asarray(table.answered.all(axis=1))
     taught = np.setdiff1d(np.flatnonzero(complete), gold_rows)
     with_gold = gold_rows[complete[gold_rows]]
-    own_answers = np.array_equal(table.said[gold_rows, table.column(reference)], table.gold[gold_rows])
+    own_answers = np.array_equal(
+        table.said[gold_rows, table.column(reference)], table.gold[gold_rows]
+    )
     if len(with_gold) >= _LEAST_FOR_TEACHER and not own_answers:
         gold_target = target[with_gold]
         first = _cross_fit(features[with_gold], gold_target, 10.0, features[taught])
@@ -146,8 +147,9 @@ def _linear(features: sparse.csr_matrix, target: Floats, strength: float) -> tup
         model = LogisticRegression(C=strength, max_iter=200)
         model.fit(features[rows], label, sample_weight=target[rows, label])
     if len(seen) == 2:  # one row of weights stands for two classes
-        coefficients, constants = np.vstack([-model.coef_, model.coef_]) / 2, (
-            np.concatenate([-model.intercept_, model.intercept_]) / 2
+        coefficients, constants = (
+            np.vstack([-model.coef_, model.coef_]) / 2,
+            (np.concatenate([-model.intercept_, model.intercept_]) / 2),
         )
     else:
         coefficients, constants = model.coef_, model.intercept_
@@ -164,5 +166,3 @@ def spellings(recording: Recording, labels: tuple[str, ...], reference: str) -> 
             if counter is not None:
                 counter[answer.text.strip()] += len(recording) if model == reference else 1
     return tuple(max(c, key=c.__getitem__) if c else label for label, c in theirs.items())
-
-

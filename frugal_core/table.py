@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from frugal_core.recording import Query, Recording, normalise
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
 _MOST_LABELS = 30
@@ -31,6 +32,7 @@ class Table:
         said: Index into `labels`; len(labels) for another answer; -1 for none. Shape (n, m).
         same: Equal numbers in a row mark equal normalised answers; -1 for none. Shape (n, m).
         words: Words in each answer; shape (n, m).
+        sound: Whether there is an answer without a defect; others are never accepted. Shape (n, m).
         correct: 1, 0 or NaN where unknown; a missing answer is not correct. Shape (n, m).
         usd: Cost of each answer; 0 for a missing one. Shape (n, m).
         confidence: Log of the model's own confidence, NaN where not given. Shape (n, m).
@@ -43,6 +45,7 @@ class Table:
     said: Ints
     same: Ints
     words: Floats
+    sound: Bools
     correct: Floats
     usd: Floats
     confidence: Floats
@@ -60,6 +63,7 @@ class Table:
         said, same = np.full(shape, -1), np.full(shape, -1)
         correct, confidence = np.full(shape, np.nan), np.full(shape, np.nan)
         usd, words = np.zeros(shape), np.zeros(shape)
+        sound = np.zeros(shape, dtype=bool)
         gold = np.full(len(recording), -1)
         prices = [recording.prices.price(model) for model in models]
         for i, query in enumerate(recording):
@@ -72,6 +76,7 @@ class Table:
                 said[i, j] = label_index.get(text, len(labels))
                 same[i, j] = numbers.setdefault(text, len(numbers))
                 words[i, j] = text.count(" ") + bool(text)
+                sound[i, j] = answer.defect is None
                 usd[i, j] = prices[j].cost(
                     answer.input_tokens, answer.output_tokens, answer.cached_tokens
                 )
@@ -85,7 +90,17 @@ class Table:
                 gold[i] = label_index.get(normalise(query.reference), -1)
         texts = tuple(query.text for query in recording)
         return cls(
-            texts, tuple(models), tuple(labels), said, same, words, correct, usd, confidence, gold
+            texts,
+            tuple(models),
+            tuple(labels),
+            said,
+            same,
+            words,
+            sound,
+            correct,
+            usd,
+            confidence,
+            gold,
         )
 
     def __len__(self) -> int:
@@ -97,14 +112,14 @@ class Table:
         return bool(self.labels)
 
     @property
-    def answered(self) -> NDArray[np.bool_]:
+    def answered(self) -> Bools:
         """Where there is an answer; shape (n, m)."""
         return self.same >= 0
 
     @property
-    def labelled(self) -> NDArray[np.bool_]:
+    def labelled(self) -> Bools:
         """Rows for which it is known which answers are right; shape (n,)."""
-        return ~np.isnan(self.correct).any(axis=1)
+        return np.asarray(~np.isnan(self.correct).any(axis=1))
 
     def column(self, model: str) -> int:
         """Position of a model's column."""
@@ -114,7 +129,7 @@ class Table:
         """The table of these rows alone."""
         cut: dict[str, Any] = {
             name: getattr(self, name)[rows]
-            for name in ("said", "same", "words", "correct", "usd", "confidence", "gold")
+            for name in ("said", "same", "words", "sound", "correct", "usd", "confidence", "gold")
         }
         return replace(self, texts=tuple(self.texts[i] for i in rows), **cut)
 
@@ -123,7 +138,7 @@ class Table:
         columns = [self.column(model) for model in models]
         cut: dict[str, Any] = {
             name: getattr(self, name)[:, columns]
-            for name in ("said", "same", "words", "correct", "usd", "confidence")
+            for name in ("said", "same", "words", "sound", "correct", "usd", "confidence")
         }
         return replace(self, models=tuple(models), **cut)
 
@@ -162,6 +177,7 @@ class Table:
             said=prepend(said, self.said),
             same=prepend(texts, self.same),
             words=prepend(np.ones(len(self)), self.words),
+            sound=prepend(np.ones(len(self), dtype=bool), self.sound),
             correct=prepend(right, self.correct),
             usd=prepend(np.zeros(len(self)), self.usd),
             confidence=prepend(np.full(len(self), np.nan), self.confidence),
@@ -174,22 +190,27 @@ def is_labelled(query: Query) -> bool:
     return bool(known) and all(known)
 
 
-def find_labels(recording: Recording) -> list[str]:
+def find_labels(recording: Recording, without_gold_of: Iterable[int] = ()) -> list[str]:
     """The closed label set of a recording, sorted; empty if the answers are free text.
 
     A label set is closed if a few answers (at most 30, each given more than once) make up nearly
     all answers, and are far fewer than the queries.
+
+    Args:
+        recording: Queries with answers; gold labels count as answers.
+        without_gold_of: Rows whose gold labels must not be looked at.
     """
     counts: Counter[str] = Counter()
-    for query in recording:
+    hidden = {int(row) for row in without_gold_of}
+    for row, query in enumerate(recording):
         counts.update(normalise(answer.text) for answer in query.answers.values())
-        if query.reference is not None:
+        if query.reference is not None and row not in hidden:
             counts[normalise(query.reference)] += 1
     total = counts.total()
     labels: list[str] = []
     covered = 0
     for label, count in counts.most_common(_MOST_LABELS):
-        if count < 2 or covered >= _COVERED * total and count < 0.002 * total:
+        if count < 2 or (covered >= _COVERED * total and count < 0.002 * total):
             break
         labels.append(label)
         covered += count

@@ -356,7 +356,7 @@ def _build(spec: str, arguments: Mapping[str, Any]) -> BaseChatModel:
     except ImportError as error:
         raise FrugalError(f"tier {spec!r}: {error}") from error
     except ValueError as error:
-        if "model_provider" not in str(error):
+        if not str(error).startswith("Unsupported"):
             raise
         raise FrugalError(
             f"tier {spec!r}: LangChain knows no provider {provider!r}; for a model behind OpenAI's "

@@ -55,7 +55,11 @@ class Platt:
     high: float
 
     def __call__(self, confidence: Floats) -> Floats:
-        finite = np.where(np.isposinf(confidence), self.high, np.where(np.isneginf(confidence), self.low, confidence))
+        finite = np.where(
+            np.isposinf(confidence),
+            self.high,
+            np.where(np.isneginf(confidence), self.low, confidence),
+        )
         return 1.0 / (1.0 + np.exp(-(self.intercept + self.slope * finite)))
 
 
@@ -91,7 +95,9 @@ def _beta_mle(mean_log: float, mean_log1m: float, a: float, b: float) -> tuple[f
     theta = np.log([a, b])
     for _ in range(60):
         a, b = np.exp(theta)
-        gradient = np.array([digamma(a) - digamma(a + b) - mean_log, digamma(b) - digamma(a + b) - mean_log1m])
+        gradient = np.array(
+            [digamma(a) - digamma(a + b) - mean_log, digamma(b) - digamma(a + b) - mean_log1m]
+        )
         t_a, t_b, t_ab = polygamma(1, a), polygamma(1, b), polygamma(1, a + b)
         hessian = np.array([[t_a - t_ab, -t_ab], [-t_ab, t_b - t_ab]])
         # Newton in the plain parameters, taken as a relative step: keeps both positive without bounds.
@@ -132,7 +138,9 @@ def _beta_mixture(x: Floats, low: float, high: float) -> Cdf:
         share = parts / total
         weight = float(share[0].mean())
         shapes = [
-            _beta_mle(float(r @ log_u / s), float(r @ log_v / s), *shape) if (s := r.sum()) > 1e-6 else shape
+            _beta_mle(float(r @ log_u / s), float(r @ log_v / s), *shape)
+            if (s := r.sum()) > 1e-6
+            else shape
             for r, shape in zip(share, shapes, strict=True)
         ]
     (a1, b1), (a2, b2) = shapes
@@ -185,7 +193,9 @@ def _fit_marginal(x: Floats) -> Marginal:
 class Pair:
     """Joint law of two models' calibrated confidences, as the tables that the objective needs."""
 
-    joint: Callable[[Floats, Floats], Floats]  # P(X0 <= t0, X1 <= t1), both below their upper masses
+    joint: Callable[
+        [Floats, Floats], Floats
+    ]  # P(X0 <= t0, X1 <= t1), both below their upper masses
     grid0: Floats
     grid1: Floats
     accepted: Floats  # E[X1; X1 > t1 | X0 <= t0] on the grids
@@ -223,8 +233,12 @@ def _fit_pair(x0: Floats, x1: Floats, m0: Marginal, m1: Marginal) -> Pair:
     reach = np.maximum(m0.below(grid0), 1e-9)
     conditional = joint(grid0[:, None], fine[None, :]) / reach[:, None]
     mass = np.diff(conditional, axis=1) * (fine[1:] + fine[:-1]) / 2
-    above = np.concatenate([np.cumsum(mass[:, ::-1], axis=1)[:, ::-1], np.zeros((len(grid0), 1))], axis=1)
-    above += (m1.high * (share["low_high"] + share["mid_high"] * x0_if_high1(grid0)) / reach)[:, None]
+    above = np.concatenate(
+        [np.cumsum(mass[:, ::-1], axis=1)[:, ::-1], np.zeros((len(grid0), 1))], axis=1
+    )
+    above += (m1.high * (share["low_high"] + share["mid_high"] * x0_if_high1(grid0)) / reach)[
+        :, None
+    ]
     above[:, 0] += m1.low * (share["low_low"] + share["mid_low"] * x0_if_low1(grid0)) / reach
     return Pair(joint, grid0, fine[::step], above[:, ::step])
 
@@ -255,7 +269,13 @@ class CopulaCascade:
 
     def chain(self, models: Sequence[int]) -> CopulaCascade:
         return CopulaCascade(
-            self.platt, self.calibrated, self.costs, self.marginals, tuple(models), self.cheapest, self._pairs
+            self.platt,
+            self.calibrated,
+            self.costs,
+            self.marginals,
+            tuple(models),
+            self.cheapest,
+            self._pairs,
         )
 
     def _pair(self, i: int, j: int) -> Pair:
@@ -294,7 +314,10 @@ class CopulaCascade:
         """One row of thresholds per lambda (error points bought per USD of cost per million queries)."""
         # With few labels a model's calibrated range may be narrower than the published margin.
         ranges = [(self.marginals[m].low, self.marginals[m].high) for m in self.models[:-1]]
-        bounds = [(low + min(1e-3, (high - low) / 4), high - min(1e-3, (high - low) / 4)) for low, high in ranges]
+        bounds = [
+            (low + min(1e-3, (high - low) / 4), high - min(1e-3, (high - low) / 4))
+            for low, high in ranges
+        ]
         start = np.array([(low + high) / 2 for low, high in bounds])
         rows = []
         for weight in lambdas:
@@ -336,5 +359,10 @@ def fit(confidences: Floats, correct: NDArray[np.bool_], costs: Floats) -> Copul
     calibrated = np.column_stack([p(confidences[:, m]) for m, p in enumerate(platt)])
     marginals = [_fit_marginal(calibrated[:, m]) for m in range(calibrated.shape[1])]
     return CopulaCascade(
-        platt, calibrated, np.asarray(costs, dtype=float), marginals, tuple(range(len(costs))), float(costs[0])
+        platt,
+        calibrated,
+        np.asarray(costs, dtype=float),
+        marginals,
+        tuple(range(len(costs))),
+        float(costs[0]),
     )

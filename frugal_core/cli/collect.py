@@ -123,7 +123,7 @@ def _chat_tiers(
         except FrugalError:
             raise
         except Exception as error:  # a provider's client complains in its own way
-            from frugal_core.learn.collection import describe
+            from frugal_core.errors import describe
 
             raise FrugalError(f"--tier {name}: {describe(error)}; {_REMEDY}") from error
         model = chat.model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +22,11 @@ def demo(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to keep the results in.")
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Accept the price of real tiers.")
+    ] = False,
 ) -> None:
     """Fit a cascade on real text with a real local model, run it live, and compare."""
-    import_module("frugal_core.demo").run(
-        seed=seed, questions=questions, tiers=tier or [], folder=output
-    )
+    from frugal_core.demo import run
+
+    run(seed=seed, questions=questions, tiers=tier or [], folder=output, yes=yes)

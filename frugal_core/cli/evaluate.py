@@ -33,7 +33,7 @@ def evaluate(
     policy: PolicyPath,
     recording: RecordingPath,
     prices: Prices = None,
-    grader: Grader = "normalised",
+    grader: Grader | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Replay a policy over recorded answers: quality, cost, savings, and whether the promise held.
@@ -43,7 +43,9 @@ def evaluate(
     from frugal_core.policy import Policy
     from frugal_core.recording import Recording
 
-    evaluation = Policy.load(policy).evaluate(Recording.load(recording, prices, cast(Any, grader)))
+    loaded = Policy.load(policy)
+    graded = cast(Any, grader or loaded.grader)
+    evaluation = loaded.evaluate(Recording.load(recording, prices, graded))
     if as_json:
         print_json(evaluation.to_json())
     else:

@@ -124,7 +124,7 @@ def summarise(policy: Policy, recording: Recording) -> dict[str, Any]:
     singles = {single.model: single for single in policy.singles}
     reference, best = singles[policy.reference], policy.best_static
     dearest = max(policy.singles, key=lambda single: single.usd_per_1k)
-    accuracy, cost, shares = _expected(policy, recording)
+    cost, shares = policy.expected.usd_per_1k, policy.expected.tier_share
     thresholds = [*policy.chain.thresholds, None]
     certificate = policy.certificate
     return {
@@ -141,7 +141,7 @@ def summarise(policy: Policy, recording: Recording) -> dict[str, Any]:
                 for model, threshold in zip(policy.chain.tiers, thresholds, strict=True)
             ],
             "best_of": policy.chain.best_of,
-            "accuracy": accuracy,
+            "accuracy": policy.expected.accuracy,
             "usd_per_1k": cost,
         },
         "saving_vs_best_static": saving(cost, best.usd_per_1k),
@@ -151,19 +151,6 @@ def summarise(policy: Policy, recording: Recording) -> dict[str, Any]:
         "notes": list(policy.notes),
         "prices": policy.priced,
     }
-
-
-def _expected(policy: Policy, recording: Recording) -> tuple[float, float, dict[str, float]]:
-    """Accuracy, USD per 1,000 queries, and the share of queries that each tier answers."""
-    evaluation = policy.evaluate(recording)
-    shares = evaluation.tier_share
-    for single in policy.singles:
-        if policy.chain.tiers == (single.model,):
-            return single.accuracy, single.usd_per_1k, shares
-    for point in policy.frontier:
-        if point.chain == policy.chain:
-            return point.accuracy, 1000 * point.usd, shares
-    return evaluation.accuracy, evaluation.usd_per_1k, shares
 
 
 def _show(policy: Policy, summary: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from queue import SimpleQueue
 from typing import Literal
 
 from frugal_core.cascade import Failure, Reply
-from frugal_core.learn.collection import Collection, Question, describe
+from frugal_core.errors import describe
+from frugal_core.learn.collection import Collection, Question
 from frugal_core.pricing import PriceBook
 
 Ask = Callable[[str], Reply | Failure]

@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from frugal_core.cascade import Failure, Reply, _first_line
-from frugal_core.errors import RecordingError
+from frugal_core.cascade import Failure, Reply
+from frugal_core.errors import RecordingError, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,15 +276,3 @@ def _answer(reply: Reply) -> dict[str, Any]:
     if not reply.metered:
         answer["estimated"] = True
     return answer
-
-
-_KEY_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
-
-
-def describe(error: Exception) -> str:
-    """An error in one line, without any key."""
-    text = f"{type(error).__name__}: {_first_line(error)}"
-    for name, value in os.environ.items():
-        if _KEY_NAME.search(name) and len(value) >= 6:
-            text = text.replace(value, "***")
-    return text

@@ -43,7 +43,10 @@ def answer(text: str, **fields: Any) -> dict[str, Any]:
 
 
 def closed_rows(
-    n: int, seed: int = 0, models: Sequence[str] = ("small", "medium", "large"), signal: float = 0.25
+    n: int,
+    seed: int = 0,
+    models: Sequence[str] = ("small", "medium", "large"),
+    signal: float = 0.25,
 ) -> list[dict[str, Any]]:
     """Rows with answers from a closed label set.
 

@@ -53,7 +53,7 @@ def fit(tmp_path: Path) -> Callable[..., Result]:
 
 
 class TestCommand:
-    @pytest.mark.parametrize("command", ["fit", "eval", "curve", "collect"])
+    @pytest.mark.parametrize("command", ["fit", "eval", "curve", "collect", "demo"])
     def test_help_has_an_example(self, command: str) -> None:
         result = run(command, "--help")
         assert result.exit_code == 0

@@ -22,7 +22,7 @@ from tests.unit_tests.core.helpers import PRICES, answer, closed, free, with_gap
 ROWS: list[dict[str, Any]] = [
     {
         "id": "first",
-        "query": "Größe 金 🪙, \"quoted\"\nand a second line",
+        "query": 'Größe 金 🪙, "quoted"\nand a second line',
         "reference": "up",
         "answers": {
             "small": answer("up", confidence=-0.25, cached_tokens=7, correct=True),
@@ -332,7 +332,9 @@ def test_confidence_in_csv_may_be_nan(tmp_path: Path) -> None:
 
 def test_split_keeps_equal_texts_together_and_loses_nothing() -> None:
     rng = np.random.default_rng(0)
-    rows: list[dict[str, Any]] = [{"query": f"text {rng.integers(60)}", "answers": {}} for _ in range(300)]
+    rows: list[dict[str, Any]] = [
+        {"query": f"text {rng.integers(60)}", "answers": {}} for _ in range(300)
+    ]
     recording = Recording.from_rows(rows)
     parts = recording.split(0.5, 0.3, 0.2, seed=3)
     assert sorted(query.id for part in parts for query in part) == sorted(q.id for q in recording)

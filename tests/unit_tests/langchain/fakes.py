@@ -126,6 +126,7 @@ class Fake(BaseChatModel):
         try:
             message = self._next(messages, {**kwargs, "stop": stop})
         except Exception:
+            yield AIMessageChunk(content="")  # a frame without content, as providers begin
             for i in range(self.breaks_after):
                 yield AIMessageChunk(content=f"word{i} ")
             raise

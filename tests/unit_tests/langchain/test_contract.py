@@ -73,7 +73,8 @@ def test_required_tool_calls(choice: Any, required: bool) -> None:
 
 
 def test_a_providers_own_tool_may_be_called_what_it_likes() -> None:
-    for own in ({"type": "search_2030", "name": "s"}, {"type": "web_search"}, {"search": {}}):
+    tools: list[Any] = [{"type": "search_2030", "name": "s"}, {"type": "web_search"}, {"s": {}}]
+    for own in tools:
         assert as_openai_tool(own, None) == own
     assert breach(call("server_search"), tools=[{"type": "search_2030"}]) is None
     with pytest.raises(ValueError, match="Unsupported"):

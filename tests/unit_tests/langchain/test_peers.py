@@ -74,7 +74,9 @@ def test_row_16_a_tool_that_does_not_exist() -> None:
     call = AIMessage("", tool_calls=[{"name": "nowhere", "args": {}, "id": "1"}])
     tools = [{"name": "somewhere", "description": "", "parameters": {}}]
     llm = cascade(call, scorer=lambda q, a: 1.0).bind_tools(tools)
-    assert asked(llm.invoke("Q")) == ["cheap", "strong"]
+    message = llm.invoke("Q")
+    assert asked(message) == ["cheap", "strong"]
+    assert "unknown tool" in message.response_metadata["frugal"]["trail"][0]["why"]
 
 
 TECHNICAL = (
