@@ -47,7 +47,8 @@ PROMISE = 0.02
 BUDGET = 0.25
 """Most that the cascade may cost, as a share of what is paid now."""
 QUESTIONS = 300
-LABELLED = 4000
+TAUGHT = 1000
+"""Headlines whose right label the student is told, although no model was asked."""
 EXAMPLES = 2
 PRICED_AS = "gpt-4.1-nano"
 ASSUMED_OUTPUT = 300
@@ -128,8 +129,8 @@ def run(
     """
     _check_packages(local=not tiers)
     questions = QUESTIONS if questions is None else questions
-    if not 40 <= questions <= 20_000:
-        raise FrugalError(f"--questions {questions}: give a number from 40 to 20,000")
+    if not 40 <= questions <= 10_000:
+        raise FrugalError(f"--questions {questions}: give a number from 40 to 10,000")
     folder = folder or Path("frugal-demo")
     folder.mkdir(parents=True, exist_ok=True)
     draw = _Draw.of(load_headlines(), seed, questions)
@@ -147,15 +148,20 @@ class _Draw:
     """Headlines by their use; no headline has two."""
 
     seed: int
-    recorded: list[Headline]
     live: list[Headline]
+    recorded: list[Headline]
     labelled: list[Headline]
+
+    @property
+    def taught(self) -> list[Headline]:
+        """The labelled headlines that go into the recording."""
+        return self.labelled[:TAUGHT]
 
     @classmethod
     def of(cls, headlines: list[Headline], seed: int, questions: int) -> _Draw:
-        drawn = random.Random(seed).sample(headlines, questions + LABELLED)
+        drawn = random.Random(seed).sample(headlines, len(headlines))
         live = questions // 4
-        return cls(seed, drawn[live:questions], drawn[:live], drawn[questions:])
+        return cls(seed, drawn[:live], drawn[live:questions], drawn[questions:])
 
 
 @dataclass(frozen=True)
@@ -206,13 +212,13 @@ def _local(server: LocalModel, labelled: list[Headline]) -> _Application:
 
 
 def _few_shot(labelled: Sequence[Headline]) -> Prompt:
-    from frugal_core.text import Vectoriser
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectoriser = Vectoriser.fit([headline.text for headline in labelled])
-    pool = vectoriser.matrix([headline.text for headline in labelled])
+    vectoriser = TfidfVectorizer(sublinear_tf=True)
+    pool = vectoriser.fit_transform([headline.text for headline in labelled])
 
     def prompt(headline: str) -> list[tuple[str, str]]:
-        similarity = (pool @ vectoriser.matrix([headline]).T).toarray()[:, 0]
+        similarity = (pool @ vectoriser.transform([headline]).T).toarray()[:, 0]
         nearest = similarity.argsort(kind="stable")[-EXAMPLES:]  # the most similar comes last
         turns = [("system", SYSTEM)]
         for example in (labelled[i] for i in nearest):
@@ -263,8 +269,8 @@ class _Demo:
         self.out.print(f"[bold]frugal demo[/bold]: news or satire?  seed {draw.seed}")
         self.out.print(self.application.introduction)
         self._step(
-            f"Record the answers to {len(draw.recorded)} headlines. {len(draw.labelled):,} more, "
-            f"labelled but never asked, go with them."
+            f"Record the answers to {len(draw.recorded)} headlines. {len(draw.taught):,} of the "
+            f"labelled ones go with them, unasked."
         )
         recording = self._record()
         self._step(
@@ -311,7 +317,7 @@ class _Demo:
                 raise FrugalError(f"{tally.model}: {why}; nothing paid for is lost, run it again")
         ids = {question.id for question in questions}
         answered = Recording.load(path, prices)
-        labelled = [Query(_id(h), h.text, {}, h.label) for h in self.draw.labelled]
+        labelled = [Query(_id(h), h.text, {}, h.label) for h in self.draw.taught]
         recording = Recording(
             (*(query for query in answered if query.id in ids), *labelled), prices
         )
@@ -361,8 +367,8 @@ class _Demo:
             )
         rows = policy.fitted
         self.out.print(
-            f"   learned from {rows['fit']} recorded and {rows['taught']:,} labelled headlines, "
-            f"tested on {rows['test']} others"
+            f"   learned from {rows['fit']} recorded and {rows['taught']:,} unasked headlines, "
+            f"tested on the {rows['test']} other recorded ones"
         )
         self.out.print(_sentence(policy.verdict))
         promised = policy.certificate is not None
@@ -516,7 +522,7 @@ def _show(report: Report, reference: str, out: Console) -> None:
     answered = ", ".join(f"{model} {count}" for model, count in shares.most_common())
     out.print(
         f"\nAnswered by: {answered}. {n} headlines alone say little: the cascade's accuracy is "
-        f"{100 * low:.0f} to {100 * high:.0f} % with 95 % confidence. What can be relied on is this."
+        f"{100 * low:.0f} to {100 * high:.0f} % with 95 % confidence."
     )
     certificate = report.policy.certificate
     claim = certificate.sentence if certificate else "nothing is promised; see above"

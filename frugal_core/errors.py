@@ -20,8 +20,7 @@ class UnpricedModelError(FrugalError):
     def __init__(self, model: str) -> None:
         super().__init__(
             f"unpriced model {model!r}: the price table does not know it. Give its price in USD "
-            f"per"
-            f'million input and output tokens: prices={{"{model}": [0.15, 0.60]}}, or in the file '
+            f'per million input and output tokens: prices={{"{model}": [0.15, 0.60]}}, or in the file '
             f"named by --prices."
         )
         self.model = model

@@ -144,13 +144,26 @@ def student_accuracy(policy: Policy, recording: Recording) -> float:
     return float(np.mean([s == q.reference for s, q in zip(said, recording, strict=True)]))
 
 
+def rows_of_many_words(n: int, seed: int) -> list[Row]:
+    """Rows whose label hangs on words of which there are far more than a few rows can show."""
+    letters = np.random.default_rng(99).integers(97, 123, (600, 7), dtype=np.uint8)
+    words = [bytes(word).decode() for word in letters]  # word i speaks for label i % 3
+    rng = np.random.default_rng(seed)
+    rows = closed_rows(n, seed)
+    for row in rows:
+        kind = DIRECTIONS.index(row["reference"])
+        chosen = np.where(rng.random(6) < 0.6, kind, rng.integers(3, size=6))
+        row["query"] = " ".join(words[3 * int(rng.integers(200)) + k] for k in chosen)
+    return rows
+
+
 def test_rows_without_gold_labels_make_the_student_better() -> None:
-    rows = closed_rows(1500, signal=0.3)
+    rows = rows_of_many_words(1500, seed=0)
     blind = [{k: v for k, v in row.items() if k != "reference"} for row in rows[150:]]
-    fresh = closed(600, seed=8, signal=0.3)
+    fresh = recording_of(rows_of_many_words(600, seed=8))
     few = student_accuracy(fit(recording_of(rows[:150]), budget=100), fresh)
     more = student_accuracy(fit(recording_of([*rows[:150], *blind]), budget=100), fresh)
-    assert more >= few + 0.05
+    assert more >= few + 0.1
 
 
 def test_without_any_gold_label_the_error_says_what_to_do() -> None:
@@ -222,7 +235,8 @@ def test_a_label_seen_once_does_no_harm() -> None:
     rows[5]["reference"] = "sideways"
     rows[6]["answers"]["large"]["text"] = "sideways"
     policy = fit(recording_of(rows), promise=0.05)
-    assert "sideways" not in policy.scorer.labels
+    assert policy.student is not None
+    assert not (set(policy.student.says) - {*DIRECTIONS, "sideways"})
     assert 0 < policy.evaluate(recording_of(rows)).accuracy < 1
 
 
