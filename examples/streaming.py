@@ -18,12 +18,12 @@ print()
 
 async def main() -> None:
     """The same, asynchronously; the bill and the trail come with the last chunk."""
-    whole = AIMessageChunk("")
+    whole = AIMessageChunk(content="")
     async for chunk in llm.astream("Name the capital of Italy."):
         print(chunk.text, end="", flush=True)
         whole += chunk
-    print(f" ({whole.usage_metadata['total_tokens']} tokens,", end=" ")
-    print(f"answered by {whole.response_metadata['frugal']['accepted']})")
+    bill = whole.response_metadata["frugal"]
+    print(f" ({bill['usd']:.8f} USD, answered by {bill['accepted']})")
 
 
 asyncio.run(main())

@@ -12,4 +12,4 @@ print(message.text)
 bill = message.response_metadata["frugal"]
 for step in bill["trail"]:
     print(f"{step['model']}: {step['decision']}, {step['why']}, {step['usd']:.8f} USD")
-print(f"{message.usage_metadata['total_tokens']} tokens in all; {bill['promise']}")
+print(f"{bill['usd']:.8f} USD in all; {bill['promise']}")

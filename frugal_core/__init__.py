@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from frugal_core.policy import Policy
     from frugal_core.pricing import Price, PriceBook
     from frugal_core.recording import Recording
+    from frugal_core.routing import Budget
 
 _HOME = {
+    "Budget": "routing",
     "Certificate": "certifying",
     "Curve": "evaluation",
     "Evaluation": "evaluation",
@@ -31,6 +33,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Budget",
     "Certificate",
     "Curve",
     "Evaluation",

@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 
 SYSTEM = "Is the headline real news or satire? Answer with one word: news or satire."
 PROMISE = 0.02
-BUDGET = 0.25
+BUDGET = 0.4
 """Most that the cascade may cost, as a share of what is paid now."""
 QUESTIONS = 300
-TAUGHT = 1000
+TAUGHT = 2000
 """Headlines whose right label the student is told, although no model was asked."""
 EXAMPLES = 2
 PRICED_AS = "gpt-4.1-nano"

@@ -20,8 +20,8 @@ class UnpricedModelError(FrugalError):
     def __init__(self, model: str) -> None:
         super().__init__(
             f"unpriced model {model!r}: the price table does not know it. Give its price in USD "
-            f'per million input and output tokens: prices={{"{model}": [0.15, 0.60]}}, or in the file '
-            f"named by --prices."
+            f'per million input and output tokens: prices={{"{model}": [0.15, 0.60]}}, or in the '
+            f"file named by --prices."
         )
         self.model = model
 

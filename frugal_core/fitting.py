@@ -27,7 +27,7 @@ from frugal_core.learned_scorer import ScorerFit
 from frugal_core.policy import Expected, Policy, Single
 from frugal_core.recording import Recording, text_groups
 from frugal_core.replay import Scores, replay, scores_of, with_student
-from frugal_core.routing import Chain, Point, Router, pareto, thin, without_idle_tiers
+from frugal_core.routing import Budget, Chain, Point, Router, pareto, thin, without_idle_tiers
 from frugal_core.student import STUDENT, Student, fit_student, spellings
 from frugal_core.table import Rows, Table, find_labels
 from frugal_core.text import Vectoriser
@@ -46,7 +46,7 @@ def fit(
     recording: Recording,
     *,
     promise: Promise | float | None = None,
-    budget: float | None = None,
+    budget: Budget | float | None = None,
     reference: str = "best",
     student: bool = True,
     labels: Labels = "gold",
@@ -89,15 +89,14 @@ def fit(
         raise FitError(
             "fit needs an aim: promise=Promise(0.01), budget=USD per 1,000 queries, or both"
         )
-    if budget is not None and not budget >= 0:
-        raise FitError(f"budget {budget!r} must be a number of USD per 1,000 queries")
     if labels not in ("gold", "reference"):
         raise FitError(f"labels {labels!r}: choose 'gold' or 'reference'")
     promise = None if promise is None else Promise.of(promise)
+    spend = None if budget is None else Budget.of(budget).usd_per_1k
     report = progress or (lambda what, share: None)
     # The matrices are small: more threads only wait for each other, and burn CPU while they do.
     with threadpool_limits(1):
-        return _fit(recording, promise, budget, reference, student, labels, tiers, seed, report)
+        return _fit(recording, promise, spend, reference, student, labels, tiers, seed, report)
 
 
 def _fit(
@@ -430,6 +429,8 @@ def _refusal(
     why = f"no cheaper policy could be shown to keep the promise on {len(data.test)} test rows"
     if more and min(more) > 0:
         return f"{start}{why}; about {_rounded(min(more)):,} more labelled rows would be needed"
+    if more:
+        return f"{start}{why}, though the fit rows spoke for it; more labelled rows may show it"
     return f"{start}{why}; the cheaper models are not good enough for it"
 
 

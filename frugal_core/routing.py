@@ -15,6 +15,7 @@ from itertools import permutations
 
 import numpy as np
 
+from frugal_core.errors import FrugalError
 from frugal_core.student import STUDENT
 from frugal_core.table import Floats, Ints
 
@@ -23,6 +24,26 @@ NEVER = 2.0
 
 _BINS = 40
 _PRIOR_ROWS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be spent, in USD per 1,000 queries.
+
+    Raises:
+        FrugalError: if it is no number >= 0.
+    """
+
+    usd_per_1k: float
+
+    def __post_init__(self) -> None:
+        if not self.usd_per_1k >= 0:
+            raise FrugalError(f"budget {self.usd_per_1k!r} must be USD per 1,000 queries, >= 0")
+
+    @classmethod
+    def of(cls, value: Budget | float) -> Budget:
+        """A budget, also from its number alone."""
+        return value if isinstance(value, Budget) else cls(float(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,12 @@ def test_hang_until_the_client_times_out_and_close_at_once(streamed: bool) -> No
             client_of(server, timeout=0.05).chat.completions.create(
                 model="m", messages=HELLO, stream=streamed
             )
-        still_waiting = threading.Thread(target=lambda: pytest.raises(openai.APIError, ask, server))
+
+        def wait() -> None:
+            with pytest.raises(openai.APIError):
+                ask(server)
+
+        still_waiting = threading.Thread(target=wait)
         still_waiting.start()
         while server.calls["m"] < 2:
             time.sleep(0.001)
@@ -334,8 +339,12 @@ def test_a_mistake_in_a_script_is_raised_at_the_end() -> None:
     def script(request: Request) -> Answer:
         raise LookupError("not my answer")
 
-    with pytest.raises(LookupError, match="not my answer"), ScriptedServer(script) as server:
-        pytest.raises(openai.InternalServerError, ask, server)
+    with (
+        pytest.raises(LookupError, match="not my answer"),
+        ScriptedServer(script) as server,
+        pytest.raises(openai.InternalServerError),
+    ):
+        ask(server)
 
 
 @pytest.mark.parametrize("streamed", [False, True])

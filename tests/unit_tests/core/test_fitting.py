@@ -181,13 +181,13 @@ def test_agreement_with_the_reference_needs_no_gold_and_looks_at_none() -> None:
     assert blind.reference == "large"  # the dearest
 
 
-def agreeing(n: int) -> Recording:
+def agreeing(n: int, share: float = 0.99) -> Recording:
     """Models that nearly always say the same."""
     rng = np.random.default_rng(0)
     rows = []
     for i in range(n):
         kind = int(rng.integers(3))
-        other = DIRECTIONS[kind if rng.random() < 0.99 else (kind + 1) % 3]
+        other = DIRECTIONS[kind if rng.random() < share else (kind + 1) % 3]
         answers = {"small": answer(other), "large": answer(DIRECTIONS[kind])}
         rows.append({"query": f"{DIRECTIONS[kind]}ward {i}", "answers": answers})
     return recording_of(rows)
@@ -346,14 +346,21 @@ def test_a_budget_that_no_certified_policy_meets_is_said() -> None:
     assert refused.certificate is None and "more than the budget" in refused.verdict
 
 
-def test_a_refusal_says_how_many_rows_would_help() -> None:
-    policy = fit(agreeing(100), promise=0.02, labels="reference", student=False)
+def test_with_as_many_rows_as_a_refusal_asks_for_a_good_policy_is_certified() -> None:
+    policy = fit(agreeing(100, 1.0), promise=0.02, labels="reference", student=False)
     assert policy.certificate is None
     assert "more labelled rows would be needed" in policy.verdict
     words = policy.verdict.replace(",", "").split()
     more = int(words[words.index("about") + 1])
-    helped = fit(agreeing(100 + 2 * more), promise=0.02, labels="reference", student=False)
+    assert 50 <= more <= 300
+    helped = fit(agreeing(100 + more, 1.0), promise=0.02, labels="reference", student=False)
     assert helped.certificate is not None
+
+
+def test_a_good_policy_with_bad_luck_is_not_called_bad() -> None:
+    policy = fit(agreeing(360), promise=0.02, labels="reference", student=False)
+    assert "not good enough" not in policy.verdict
+    assert policy.certificate is not None or "more labelled rows" in policy.verdict
 
 
 def test_a_refusal_says_when_no_number_of_rows_would_help() -> None:

@@ -155,7 +155,7 @@ def test_backward_induction_comes_close_to_the_best_thresholds(seed: int) -> Non
     p, usd = calibrated(600, seed)
     paid = np.cumsum(usd)
 
-    def run(thresholds: Sequence[float]) -> tuple[float, float]:
+    def run(thresholds: Sequence[float] | Floats) -> tuple[float, float]:
         stopped = np.where(p[:, 0] >= thresholds[0], 0, np.where(p[:, 1] >= thresholds[1], 1, 2))
         return float(p[np.arange(len(p)), stopped].mean()), float(paid[stopped].mean())
 
