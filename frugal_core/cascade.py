@@ -285,7 +285,7 @@ def cascade(
                 continue
             answer: Reply | Failure = plan.student.reply(query)
         else:
-            answer = yield Ask(k, live=k == last and not plan.best_of)
+            answer = yield Ask(k, live=k == last and not (plan.best_of and plain))
         seconds = time.perf_counter() - started
         if isinstance(answer, Failure):
             run.errors.append(answer.error)

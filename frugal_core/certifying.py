@@ -130,8 +130,8 @@ def critical_value(n: int, epsilon: float, alpha: float) -> float:
     worst = float(stats.norm.ppf(alpha))
     if n * epsilon >= _MANY_PAIRS:
         return worst
-    largest = min((1 - epsilon) / 2, _MANY_PAIRS / n)
-    grid = np.unique(np.concatenate([[0.0], np.geomspace(0.02 / n, largest, 80)]))
+    largest, few = (1 - epsilon) / 2, min((1 - epsilon) / 2, _MANY_PAIRS / n)
+    grid = [0.0, *np.geomspace(0.02 / n, few, 80), *np.linspace(few, largest, 12)]
     for q in grid:
         z, p = _null_distribution(n, epsilon, float(q))
         order = np.argsort(z, kind="stable")

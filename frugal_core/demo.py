@@ -46,7 +46,7 @@ SYSTEM = "Is the headline real news or satire? Answer with one word: news or sat
 PROMISE = 0.02
 BUDGET = 0.4
 """Most that the cascade may cost, as a share of what is paid now."""
-QUESTIONS = 300
+QUESTIONS = 280
 TAUGHT = 2000
 """Headlines whose right label the student is told, although no model was asked."""
 EXAMPLES = 2
@@ -118,7 +118,7 @@ def run(
 
     Args:
         seed: Decides which headlines are drawn.
-        questions: Headlines to answer, a quarter of them live; 300 by default.
+        questions: Headlines to answer, a quarter of them live; 280 by default.
         tiers: "provider:model", cheapest first, to be asked instead of the local model; the last is
             what the cascade is compared with.
         folder: Where to keep recordings and policy; `frugal-demo` by default.
@@ -370,9 +370,9 @@ class _Demo:
             f"   learned from {rows['fit']} recorded and {rows['taught']:,} unasked headlines, "
             f"tested on the {rows['test']} other recorded ones"
         )
-        self.out.print(_sentence(policy.verdict))
         promised = policy.certificate is not None
         if not promised:
+            self.out.print(_sentence(policy.verdict))
             try:
                 policy = fit(recording, **aims)
                 self.out.print(
@@ -381,6 +381,11 @@ class _Demo:
                 )
             except FitError:
                 self.out.print("What follows is therefore the same model, twice.")
+        tiers = [
+            f"{tier} (accepted from a score of {threshold:.2f})"
+            for tier, threshold in zip(policy.chain.tiers, policy.chain.thresholds, strict=False)
+        ]
+        self.out.print(f"   the cascade: {' > '.join([*tiers, policy.chain.tiers[-1]])}")
         policy.save(self.folder / "policy.frugal")
         return policy, promised
 

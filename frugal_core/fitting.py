@@ -15,18 +15,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from frugal_core.certifying import (
-    Certificate,
     Labels,
     Promise,
-    last_passing,
     rows_needed,
-    tango_z,
 )
+from frugal_core.choosing import MOST_CANDIDATES, Choice, Sample, certified, within_budget
 from frugal_core.errors import FitError
 from frugal_core.learned_scorer import ScorerFit
 from frugal_core.policy import Expected, Policy, Single
 from frugal_core.recording import Recording, text_groups
-from frugal_core.replay import Scores, replay, scores_of, with_student
+from frugal_core.replay import replay, scores_of, with_student
 from frugal_core.routing import Budget, Chain, Point, Router, pareto, thin, without_idle_tiers
 from frugal_core.student import STUDENT, Student, fit_student, spellings
 from frugal_core.table import Rows, Table, find_labels
@@ -37,7 +35,6 @@ Progress = Callable[[str, float], None]
 
 _FOLDS = 4
 _MOST_MODELS = 12
-_MOST_CANDIDATES = 80
 _MOST_TEST_ROWS = 2000
 _LEAST_ROWS = 8
 
@@ -117,7 +114,13 @@ def _fit(
     report("searching chains", 0.75)
     points = model.frontier()
     report("certifying", 0.95)
-    choice = _choose(points, data, model, promise, budget, labels)
+    alone = _single(data.table, data.reference, data.fit)
+    if promise is None:
+        assert budget is not None
+        choice = within_budget(points, alone, budget)
+    else:
+        fitted = Sample(model.fitted.table, model.fitted.out_of_fold)
+        choice = certified(points, alone, fitted, model.test, promise, budget, labels)
     policy = _policy(recording, data, model, points, choice, labels)
     report("done", 1.0)
     return policy
@@ -303,151 +306,25 @@ class _Model:
             for point in router.frontier()
         ]
 
-    def test(self, points: Sequence[Point]) -> tuple[Table, Scores]:
+    def test(self, points: Sequence[Point]) -> Sample:
         """The test rows as the fitted parts see them."""
         table = self.data.table.rows(self.data.test)
         features = self.vectoriser.matrix(table.texts)
         stages = [stage for point in points for stage in point.chain.stages]
         scorer = self.fitted.scorer(self.vectoriser, stages)
         table = with_student(self.student, table, features)
-        return table, scores_of(scorer, table, features)
-
-
-@dataclass(frozen=True)
-class _Choice:
-    point: Point
-    certificate: Certificate | None
-    verdict: str
-
-
-def _choose(
-    points: Sequence[Point],
-    data: _Data,
-    model: _Model,
-    promise: Promise | None,
-    budget: float | None,
-    labels: Labels,
-) -> _Choice:
-    """The policy to use, with its evidence, in words."""
-    alone = _single(data.table, data.reference, data.fit)
-    if promise is None:
-        assert budget is not None
-        affordable = [point for point in points if 1000 * point.usd <= budget]
-        if not affordable:
-            raise FitError(
-                f"budget {budget:g}: the cheapest policy costs {1000 * points[0].usd:.4g} USD per "
-                f"1,000 queries; raise the budget or add a cheaper model"
-            )
-        point = affordable[-1]
-        return _Choice(point, None, _praise(point, alone, None))
-    candidates = _candidates(points, alone, model, promise, len(data.test))
-    table, scores = model.test([*candidates, alone])
-    right = table.correct[:, table.column(data.reference)]
-    differences = [replay(point.chain, table, scores).right - right for point in candidates]
-    pairs = [(int((d < 0).sum()), int((d > 0).sum())) for d in differences]
-    position = last_passing(pairs, len(right), promise)
-    note = ""
-    if position is None:
-        if budget is not None and 1000 * alone.usd > budget:
-            note = f". It costs more than the budget of {budget:g} USD per 1,000 queries"
-        return _Choice(alone, None, _refusal(candidates, alone, data, model, promise) + note)
-    if budget is not None:
-        within = [i for i in range(position + 1) if 1000 * candidates[i].usd <= budget]
-        if within:
-            position = within[0]
-        else:
-            note = (
-                f". It costs more than the budget of {budget:g} USD per 1,000 queries: "
-                f"no cheaper policy keeps the promise"
-            )
-    point, (losses, gains) = candidates[position], pairs[position]
-    certificate = Certificate(
-        promise.epsilon,
-        promise.confidence,
-        len(right),
-        losses,
-        gains,
-        data.reference,
-        labels,
-        dt.date.today().isoformat(),
-    )
-    return _Choice(point, certificate, _praise(point, alone, certificate) + note)
-
-
-def _candidates(
-    points: Sequence[Point], alone: Point, model: _Model, promise: Promise, n: int
-) -> list[Point]:
-    """What is tested, in an order that is fixed before the test rows are looked at.
-
-    From dear to cheap, beginning where the fit rows promise the clearest pass: a dearer candidate
-    that is not clearly good would end the sequence before it has begun.
-    """
-    cheaper = thin([point for point in points if point.usd < alone.usd], _MOST_CANDIDATES)
-    if not cheaper:
-        return []
-    pairs = [_discordant(point.chain, alone, model) for point in cheaper]
-    z = [tango_z(n * losses, n * gains, n, promise.epsilon) for losses, gains in pairs]
-    return cheaper[: int(np.argmin(z)) + 1][::-1]
-
-
-def _discordant(chain: Chain, alone: Point, model: _Model) -> tuple[float, float]:
-    """Shares of the fit rows that a chain loses to the reference and gains on it."""
-    table = model.fitted.table
-    right = table.correct[:, table.column(alone.chain.tiers[0])]
-    difference = replay(chain, table, model.fitted.out_of_fold).right - right
-    return float((difference < 0).mean()), float((difference > 0).mean())
-
-
-def _praise(point: Point, alone: Point, certificate: Certificate | None) -> str:
-    """The verdict on a policy that was chosen."""
-    reference = alone.chain.tiers[0]
-    if point.chain.tiers == alone.chain.tiers:
-        return f"use {reference} alone: no cascade does better for its price"
-    saved = 100 * (1 - point.usd / alone.usd) if alone.usd else 0.0
-    if len(point.chain.tiers) == 1:
-        what = f"use {point.chain.tiers[0]} alone: a cascade does not pay, this model by itself"
-    else:
-        what = f"use the cascade {' > '.join(point.chain.tiers)}: it"
-    claim = f"; {certificate.sentence}" if certificate else "; nothing is promised"
-    change = f"{abs(saved):.1f} % {'less' if saved >= 0 else 'more'}"
-    return f"{what} is expected to cost {change} than {reference}{claim}"
-
-
-def _refusal(
-    candidates: Sequence[Point], alone: Point, data: _Data, model: _Model, promise: Promise
-) -> str:
-    """Why nothing but the reference can be used, and what would help."""
-    reference = alone.chain.tiers[0]
-    start = f"use {reference} alone: "
-    if not candidates:
-        return start + "no cascade is cheaper than it"
-    some = candidates[:: max(1, len(candidates) // 8)]
-    guesses = [rows_needed(promise, *_discordant(point.chain, alone, model)) for point in some]
-    needed = [rows for rows in guesses if rows is not None]
-    share = len(data.test) / (len(data.test) + len(data.fit))
-    more = [round(rows / share) - len(data.test) - len(data.fit) for rows in needed]
-    why = f"no cheaper policy could be shown to keep the promise on {len(data.test)} test rows"
-    if more and min(more) > 0:
-        return f"{start}{why}; about {_rounded(min(more)):,} more labelled rows would be needed"
-    if more:
-        return f"{start}{why}, though the fit rows spoke for it; more labelled rows may show it"
-    return f"{start}{why}; the cheaper models are not good enough for it"
-
-
-def _rounded(rows: int) -> int:
-    step = 10 ** max(1, len(str(rows)) - 2)
-    return -(-rows // step) * step
+        return Sample(table, scores_of(scorer, table, features))
 
 
 def _expected(point: Point, data: _Data, model: _Model) -> Expected:
     """What the policy did on the test rows; without any, out of fold on the fit rows."""
     if len(data.test):
-        table, scores = model.test([point])
+        sample = model.test([point])
     else:
-        table, scores = model.fitted.table, model.fitted.out_of_fold
-    done = replay(point.chain, table, scores)
+        sample = Sample(model.fitted.table, model.fitted.out_of_fold)
+    done = replay(point.chain, sample.table, sample.scores)
     counts = np.bincount(done.tier, minlength=len(point.chain.tiers))
-    shares = dict(zip(point.chain.tiers, (counts / len(table)).tolist(), strict=True))
+    shares = dict(zip(point.chain.tiers, (counts / len(done.tier)).tolist(), strict=True))
     return Expected(float(done.right.mean()), 1000 * float(done.usd.mean()), shares)
 
 
@@ -456,10 +333,10 @@ def _policy(
     data: _Data,
     model: _Model,
     points: Sequence[Point],
-    choice: _Choice,
+    choice: Choice,
     labels: Labels,
 ) -> Policy:
-    frontier = thin(points, _MOST_CANDIDATES)
+    frontier = thin(points, MOST_CANDIDATES)
     table = data.table
     stages = [stage for point in [*frontier, choice.point] for stage in point.chain.stages]
     student = model.student

@@ -134,7 +134,8 @@ class Policy:
         """SHA-256 of everything that decides; enters cache keys."""
         content = hashlib.sha256()
         header, arrays = _pack(self)
-        content.update(json.dumps(header, sort_keys=True).encode())
+        deciding = {name: header[name] for name in _DECIDING}
+        content.update(json.dumps(deciding, sort_keys=True).encode())
         for name in sorted(arrays):
             content.update(name.encode() + arrays[name].tobytes())
         return content.hexdigest()
@@ -252,6 +253,7 @@ class Policy:
             ) from error
 
 
+_DECIDING = ("chain", "answers", "terms", "scaffold", "stages", "student_says")
 _FREE = Price(0.0, 0.0)  # the student's
 
 

@@ -1,27 +1,32 @@
 """Peer: Markov-copula threshold tuning of LLM cascades.
 
-Own implementation, from the published description, of the method of M. J. Zellinger and M. Thomson, "Rational Tuning of
-LLM Cascades via Probabilistic Modeling" (arXiv:2501.09345, 2025; repositories mzelling/rational-llm-cascades and
-mzelling/niagara).
+Own implementation, from the published description, of the method of M. J. Zellinger and M.
+Thomson, "Rational Tuning of LLM Cascades via Probabilistic Modeling" (arXiv:2501.09345, 2025;
+repositories mzelling/rational-llm-cascades and mzelling/niagara).
 
 As published:
-* each model's transformed confidence is calibrated by an unregularised logistic regression on one feature; an infinite
-  confidence takes the largest (smallest) finite training value;
-* a calibrated confidence is a discrete-continuous mixture: point masses at the smallest and the largest training
-  value, a mixture of two scaled beta distributions between them (EM from weight .5, Beta(2,5), Beta(5,2));
-* adjacent models are joined by a Gumbel copula whose parameter is 1 / (1 - Kendall's tau), independence if tau <= 0;
-  one beta distribution each for the cases where one of the two sits on a point mass; the chain is Markov;
-* P(correct) of an accepted answer is its calibrated confidence; expected error + lambda * expected cost is minimised
-  over the thresholds by L-BFGS-B from the middle of the ranges, 1e-3 inside the bounds, with numerical gradients;
-* lambda runs 0, 1e-10, 1e-8, 1e-6 and then doubles (at most 24 times) until the expected cost is below 1.25 times that
-  of the cheapest model; thresholds of neighbouring lambdas with more than 10 % of a model's training mass between them
-  are joined by midpoints; a query moves on when its confidence is <= the threshold;
-* the expectations are tabulated on grids (100 points for one model, 20 x 20 for a pair) and interpolated.
+* each model's transformed confidence is calibrated by an unregularised logistic regression on one
+  feature; an infinite confidence takes the largest (smallest) finite training value;
+* a calibrated confidence is a discrete-continuous mixture: point masses at the smallest and the
+  largest training value, a mixture of two scaled beta distributions between them (EM from weight
+  .5, Beta(2,5), Beta(5,2));
+* adjacent models are joined by a Gumbel copula whose parameter is 1 / (1 - Kendall's tau),
+  independence if tau <= 0; one beta distribution each for the cases where one of the two sits on
+  a point mass; the chain is Markov;
+* P(correct) of an accepted answer is its calibrated confidence; expected error + lambda *
+  expected cost is minimised over the thresholds by L-BFGS-B from the middle of the ranges, 1e-3
+  inside the bounds, with numerical gradients;
+* lambda runs 0, 1e-10, 1e-8, 1e-6 and then doubles (at most 24 times) until the expected cost is
+  below 1.25 times that of the cheapest model; thresholds of neighbouring lambdas with more than
+  10 % of a model's training mass between them are joined by midpoints; a query moves on when its
+  confidence is <= the threshold;
+* the expectations are tabulated on grids (100 points for one model, 20 x 20 for a pair) and
+  interpolated.
 
-Simplified: the M-step of the beta fits solves the likelihood equations by Newton steps on the sufficient statistics
-(the published code minimises the likelihood numerically), EM stops after at most 1,000 rounds, a pair is interpolated
-bilinearly, expectations are summed on a finer grid, and a beta fit of fewer than three distinct points becomes uniform
-(published: triangular).
+Simplified: the M-step of the beta fits solves the likelihood equations by Newton steps on the
+sufficient statistics (the published code minimises the likelihood numerically), EM stops after at
+most 1,000 rounds, a pair is interpolated bilinearly, expectations are summed on a finer grid, and
+a beta fit of fewer than three distinct points becomes uniform (published: triangular).
 """
 
 from __future__ import annotations
@@ -47,7 +52,7 @@ _SUM_GRID = 50
 
 @dataclass(frozen=True)
 class Platt:
-    """Logistic regression on one feature; values outside the finite training range are moved into it when infinite."""
+    """Logistic regression on one feature; infinite values are moved into the training range."""
 
     intercept: float
     slope: float
@@ -64,7 +69,7 @@ class Platt:
 
 
 def fit_platt(confidence: Floats, correct: NDArray[np.bool_], ridge: float = 1e-6) -> Platt:
-    """Newton steps for the one-feature logistic regression; the tiny ridge only guards separable data."""
+    """Newton steps for the logistic regression; the tiny ridge only guards separable data."""
     finite = confidence[np.isfinite(confidence)]
     low, high = float(finite.min()), float(finite.max())
     x = np.clip(np.nan_to_num(confidence, posinf=high, neginf=low), low, high)
@@ -91,7 +96,7 @@ def fit_platt(confidence: Floats, correct: NDArray[np.bool_], ridge: float = 1e-
 
 
 def _beta_mle(mean_log: float, mean_log1m: float, a: float, b: float) -> tuple[float, float]:
-    """Maximum-likelihood beta parameters from the mean of log x and of log(1 - x), by Newton steps."""
+    """Maximum-likelihood beta parameters from the means of log x and log(1 - x), by Newton."""
     theta = np.log([a, b])
     for _ in range(60):
         a, b = np.exp(theta)
@@ -100,7 +105,7 @@ def _beta_mle(mean_log: float, mean_log1m: float, a: float, b: float) -> tuple[f
         )
         t_a, t_b, t_ab = polygamma(1, a), polygamma(1, b), polygamma(1, a + b)
         hessian = np.array([[t_a - t_ab, -t_ab], [-t_ab, t_b - t_ab]])
-        # Newton in the plain parameters, taken as a relative step: keeps both positive without bounds.
+        # Newton in the plain parameters, taken as a relative step: both stay positive.
         step = np.linalg.solve(hessian, gradient) / np.array([a, b])
         theta = np.clip(theta - np.clip(step, -0.7, 0.7), -7.0, 9.0)
         if np.abs(step).max() < 1e-8:
@@ -311,7 +316,7 @@ class CopulaCascade:
         return correct, float(cost)
 
     def thresholds(self, lambdas: Sequence[float]) -> Floats:
-        """One row of thresholds per lambda (error points bought per USD of cost per million queries)."""
+        """One row of thresholds per lambda (error per USD per million queries)."""
         # With few labels a model's calibrated range may be narrower than the published margin.
         ranges = [(self.marginals[m].low, self.marginals[m].high) for m in self.models[:-1]]
         bounds = [

@@ -10,8 +10,10 @@ import pytest
 from frugal_core.fitting import fit
 from frugal_core.policy import Policy
 from frugal_core.recording import Recording
-from frugal_core.routing import Chain
+from frugal_core.replay import replay
+from frugal_core.routing import NEVER, Chain
 from frugal_core.student import STUDENT
+from frugal_core.table import Table
 from tests.unit_tests.core.helpers import (
     PRICES,
     closed,
@@ -123,3 +125,11 @@ def test_a_query_that_no_tier_answers_is_wrong_and_free(closed_policy: Policy) -
     rest = policy.evaluate(Recording.from_rows(rows[10:], prices=PRICES))
     assert evaluation.accuracy == pytest.approx(rest.accuracy * 20 / 30)
     assert evaluation.usd_per_1k == pytest.approx(rest.usd_per_1k * 20 / 30)
+
+
+def test_among_equal_rivals_the_later_tier_is_returned() -> None:
+    table = Table.of(closed(50), ["small", "large"])
+    chain = Chain(("small", "large"), (NEVER,), best_of=True)
+    done = replay(chain, table, lambda stage: np.full(50, 0.4))
+    assert done.tier.tolist() == [1] * 50
+    np.testing.assert_array_equal(done.right, table.correct[:, 1])

@@ -102,3 +102,12 @@ def test_any_text_gives_finite_features_of_bounded_length(texts: list[str], text
 def test_odd_characters_are_taken(odd: str) -> None:
     vectoriser = Vectoriser.fit([odd, f"gold {odd}"])
     assert np.isfinite(vectoriser.vector(odd)[1]).all()
+
+
+def test_a_word_said_twice_weighs_more_but_not_twice_as_much() -> None:
+    vectoriser = Vectoriser.fit(TEXTS)
+    columns, values = vectoriser.vector("gold gold silver")
+    weight = {
+        vectoriser.terms[c]: v / vectoriser.idf[c] for c, v in zip(columns, values, strict=True)
+    }
+    assert weight["gold"] / weight["silver"] == pytest.approx(1 + np.log(2))
