@@ -224,6 +224,8 @@ class Plan:
         student: The distilled model, if it is the first tier.
         certificate: The evidence for the promise, if there is any.
         no_promise: Why nothing is promised, where nothing is.
+        needs_confidence: Tiers whose scores were tested with their own confidence: an answer
+            without it is scored all the same, but nothing is promised.
     """
 
     tiers: tuple[Tier, ...]
@@ -233,6 +235,7 @@ class Plan:
     student: Student | None = None
     certificate: Certificate | None = None
     no_promise: str = "no promise: no policy was fitted"
+    needs_confidence: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.tiers:
@@ -262,8 +265,8 @@ def cascade(
     Args:
         plan: Tiers, thresholds and scorer.
         query: What the scorer reads: the question, without what is the same in every prompt.
-        plain: False where the answer must be more than text (tools, a response format): the student
-            is passed over, and no promise is made, since none was tested for such calls.
+        plain: False where question or answer is more than text (images, tools, a response format):
+            the student is passed over and nothing is promised, since only plain text was tested.
         on_failure: What happens if the last tier fails: "best_draft" returns the best answer that
             was rejected for its score alone, flagged; "raise" raises.
 
@@ -420,7 +423,17 @@ def _outcome(
     elif degraded or run.errors:
         promise = "no promise: a tier failed in this call"
     elif not plain:
-        promise = "no promise: it was tested for answers in plain text"
+        promise = "no promise: it was tested for plain text"
+    elif silent := _without_confidence(plan, run):
+        promise = f"no promise: {silent} gave no log-probabilities, and it was tested with them"
     else:
         promise = plan.certificate.sentence
     return Outcome(reply, tier, tuple(run.steps), degraded, promise)
+
+
+def _without_confidence(plan: Plan, run: _Run) -> str | None:
+    """A tier that was scored without the confidence that its scores rest on, or None."""
+    for name, reply in run.replies:
+        if name in plan.needs_confidence and reply.confidence is None and reply.defect is None:
+            return name
+    return None

@@ -49,8 +49,9 @@ def describe(error: BaseException) -> str:
         'ValueError: bad key: ***'
     """
     lines = str(error).strip().splitlines()
-    text = _SECRET.sub(r"\1***", lines[0][:200]) if lines else "no message"
+    text = _SECRET.sub(r"\1***", lines[0]) if lines else "no message"
     for name, value in os.environ.items():
         if len(value) >= 6 and _SECRET_NAME.search(name):
             text = text.replace(value, "***")
-    return f"{type(error).__name__}: {text}"
+    # Cut last: half a key would not be found.
+    return f"{type(error).__name__}: {text[:200]}"

@@ -88,6 +88,8 @@ def fit(
         )
     if labels not in ("gold", "reference"):
         raise FitError(f"labels {labels!r}: choose 'gold' or 'reference'")
+    if seed < 0:
+        raise FitError(f"seed {seed}: a whole number >= 0 is expected")
     promise = None if promise is None else Promise.of(promise)
     spend = None if budget is None else Budget.of(budget).usd_per_1k
     report = progress or (lambda what, share: None)

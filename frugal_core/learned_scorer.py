@@ -64,6 +64,12 @@ class LearnedScorer:
             digest.update(repr(stage).encode() + weights.tobytes())
         return f"learned-{digest.hexdigest()[:16]}"
 
+    def needs_confidence(self, tier: str) -> bool:
+        """Whether every answer of this tier that was fitted on came with its own confidence."""
+        # What never varied has the weight 0; see `_solo_features` for the order.
+        own, missing = self.calibrators[(tier,)][2:4]
+        return bool(own) and not missing
+
     def judge(self, query: str) -> Judge:
         """See `frugal_core.cascade.Scorer`; a tier without a calibrator gets no score."""
         columns, values = self.vectoriser.vector(query)

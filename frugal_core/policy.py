@@ -107,6 +107,7 @@ class Policy:
         """What the loop needs, for the adapters."""
         tiers = tuple(Tier(model, self.prices.get(model, _FREE)) for model in self.chain.tiers)
         no_promise = "no promise: none was certified" if self.certificate is None else ""
+        scored = self.chain.tiers if self.chain.best_of else self.chain.tiers[:-1]
         return Plan(
             tiers,
             self.chain.thresholds,
@@ -115,6 +116,7 @@ class Policy:
             student=self.student if self.chain.tiers[0] == STUDENT else None,
             certificate=self.certificate,
             no_promise=no_promise,
+            needs_confidence=frozenset(filter(self.scorer.needs_confidence, scored)),
         )
 
     @property

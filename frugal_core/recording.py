@@ -147,7 +147,7 @@ class Recording:
         with opener(path, "wt", encoding="utf-8") as file:
             for query in self.queries:
                 line = json.dumps(to_row(query), ensure_ascii=False)
-                if not _is_utf8(line):  # half a surrogate pair, as models sometimes write
+                if not is_utf8(line):  # half a surrogate pair, as models sometimes write
                     line = json.dumps(to_row(query))
                 file.write(line + "\n")
 
@@ -215,7 +215,8 @@ class Recording:
         return parts
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written; half a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -413,7 +414,8 @@ def _parse_query(
     gold = row.get("reference")
     if not isinstance(gold, str | int | float | None):
         raise RecordingError(f"{where}, reference: expected a string, found {type(gold).__name__}")
-    reference = None if gold is None else str(gold)
+    missing = gold is None or (isinstance(gold, float) and math.isnan(gold))  # as pandas has it
+    reference = None if missing else str(gold)
     parsed: dict[str, Answer] = {}
     failed = row.get("failures") or {}
     if not isinstance(failed, Mapping):
@@ -477,4 +479,4 @@ def _parse_answer(place: str, fields: Mapping[str, Any]) -> Answer:
 def _is_count(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and value >= 0 and value == int(value)
+    return 0 <= value < 2**63 and value == int(value)

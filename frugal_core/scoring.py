@@ -90,7 +90,12 @@ class FunctionScorer:
 
     def judge(self, query: str) -> Judge:
         """See `frugal_core.cascade.Scorer`."""
-        return lambda tier, reply, earlier: self.function(query, reply.text)
+
+        def score(tier: str, reply: Reply, earlier: Sequence[tuple[str, Reply]]) -> float | None:
+            value = self.function(query, reply.text)
+            return None if value is None else float(value)  # NumPy's numbers are not JSON
+
+        return score
 
 
 def _function_id(function: Callable[..., Any]) -> str:

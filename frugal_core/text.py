@@ -117,7 +117,8 @@ class Vectoriser:
             counts.update({*word_grams(words), *letter_grams(words)})
         least = 2 if len(texts) >= 500 else 1
         common = sorted((-n, term) for term, n in counts.items() if n >= least)[:most_terms]
-        terms = tuple(sorted(term for _, term in common))
+        # Without any word one term that stands in no text: solvers insist on a column.
+        terms = tuple(sorted(term for _, term in common)) or ("",)
         idf = np.array([math.log((1 + len(texts)) / (1 + counts[t])) + 1 for t in terms])
         return cls(terms, idf, scaffold)
 

@@ -31,6 +31,7 @@ from langchain_frugal._replies import (
     as_chunk,
     bought_usage,
     final_message,
+    is_text,
     passing,
     query_of,
     read_error,
@@ -73,7 +74,7 @@ class Call:
         self.loop: Loop = cascade(
             self.assembly.plan,
             query_of(messages),
-            plain=self.contract is None,
+            plain=self.contract is None and is_text(messages),
             on_failure=on_failure,
         )
 

@@ -44,6 +44,16 @@ def query_of(messages: Sequence[BaseMessage]) -> str:
     return "\n".join(asked) if asked else (messages[-1].text if messages else "")
 
 
+def is_text(messages: Sequence[BaseMessage]) -> bool:
+    """Whether what was asked is text alone; of images and files the scorer reads nothing."""
+    return not any(
+        isinstance(block, dict) and block.get("type") != "text"
+        for message in messages
+        if isinstance(message.content, list) and not isinstance(message, AIMessage)
+        for block in message.content
+    )
+
+
 def read_message(message: AIMessage, contract: Contract | None) -> Reply:
     """What a tier's message is to the core."""
     text = str(message.text)

@@ -185,6 +185,9 @@ def _check_promise(policy: Policy | None, promise: Any) -> None:
 
 def _load_policy(policy: Policy | str | None) -> Policy | None:
     if not isinstance(policy, str):
+        if policy is not None and not hasattr(policy, "plan"):
+            kind = type(policy).__name__
+            raise PolicyError(f"policy is a {kind}: give a Policy, or the path of one")
         return policy
     from frugal_core import Policy as PolicyClass
 

@@ -56,7 +56,9 @@ def console() -> Console:
     """Where results are printed; wide enough for every table where nobody looks."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+    width = None if sys.stdout.isatty() else 120
+    # No markup and no emoji codes: "[...]" and ":b:" may well be part of a model's name.
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
 
 
 def print_json(value: Any) -> None:
@@ -100,7 +102,7 @@ def percent(share: float) -> str:
         >>> percent(0.4218), percent(0.99996), percent(1.0)
         ('42.2 %', '99.996 %', '100.0 %')
     """
-    digits = 1
+    digits, share = 1, round(share, 9)  # beyond that it is what sums of floats leave behind
     while share not in (0.0, 1.0) and digits < 6 and round(abs(share), digits + 2) in (0.0, 1.0):
         digits += 1
     return f"{100 * share:.{digits}f} %"
@@ -123,6 +125,6 @@ def saved(saving: float, model: str, role: str) -> str:
         >>> saved(0.4, "gpt-4o", "the dearest")
         '40.0 % less than gpt-4o (the dearest)'
     """
-    if saving < 0:
+    if round(saving, 9) < 0:
         return f"{percent(-saving)} more than {model} ({role})"
-    return f"{percent(saving)} less than {model} ({role})"
+    return f"{percent(max(saving, 0.0))} less than {model} ({role})"

@@ -24,7 +24,7 @@ def curve(
     ] = None,
     prices: Prices = None,
     grader: Grader = "normalised",
-    seed: Annotated[int, typer.Option(help="Decides which half of the rows is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which half of the rows is drawn.")] = 0,
 ) -> None:
     """Draw accuracy against cost: every model, the learned frontier, the oracle, FrugalGPT's chain.
 

@@ -83,7 +83,10 @@ def _show(evaluation: Evaluation) -> None:
         return
     points = f"{100 * held.epsilon:g} point{'' if held.epsilon == 0.01 else 's'}"
     verb = "held" if held.holds else "DID NOT HOLD"
+    gold = evaluation.labels == "gold"
+    what = "below" if gold else "of disagreement with"
+    on = "labelled queries" if gold else f"queries that {held.reference} answered (no gold labels)"
     out.print(
-        f"Certificate: at most {points} below {held.reference} "
-        f"({100 * held.confidence:g} % confidence) {verb} on these {held.n:,} labelled queries"
+        f"Certificate: at most {points} {what} {held.reference} "
+        f"({100 * held.confidence:g} % confidence) {verb} on these {held.n:,} {on}"
     )

@@ -69,7 +69,7 @@ def fit(
         str | None, typer.Option(metavar="A,B", help="The models that may be used; default all.")
     ] = None,
     grader: Grader = "normalised",
-    seed: Annotated[int, typer.Option(help="Decides every split of the rows.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides every split of the rows.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Learn a cascade from recorded answers, and certify how much quality it can lose.

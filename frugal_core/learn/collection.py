@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from frugal_core.cascade import Failure, Reply
 from frugal_core.errors import RecordingError, describe
+from frugal_core.recording import is_utf8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ def read_questions(path: str | Path) -> list[Question]:
         text = row.get("query")
         if not isinstance(text, str) or not text.strip():
             raise RecordingError(f"{where}, query: expected a question, found {text!r}")
+        if not is_utf8(text):
+            raise RecordingError(f"{where}, query: {text!r} holds half a character; mend it")
         if row.get("id") in (None, ""):
             seen[text] += 1
             id_ = hashlib.sha256(text.encode()).hexdigest()[:16]

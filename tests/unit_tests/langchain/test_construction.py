@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
 from pydantic import ValidationError
 
@@ -380,3 +383,23 @@ def test_streamed_usage_is_asked_for_unless_it_was_refused() -> None:
     llm = FrugalCascadeLLM(tiers=["c", asking, silent], **elsewhere)
     assert [model.stream_usage for model in models(llm)] == [True, True, False]
     assert asking.stream_usage is None, "the user's own object is left alone"
+
+
+def test_a_student_is_not_shown_images() -> None:
+    """It would read the text beside the image, and no promise was tested for that."""
+    strong = Fake(model="strong", says=["a cat"])
+    fitted = policy("student", "strong", student=_Student(), certificate=certificate())
+    llm = FrugalCascadeLLM(tiers=[strong], policy=fitted)
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    message = llm.invoke([HumanMessage([{"type": "text", "text": "an easy one"}, image])])
+    assert message.content == "a cat"
+    assert message.response_metadata["frugal"]["promise"].startswith("no promise")
+    plain = llm.invoke([HumanMessage([{"type": "text", "text": "an easy one"}])])
+    assert plain.content == "right"
+
+
+def test_scores_may_be_numpy_numbers() -> None:
+    """The trail is written as JSON."""
+    tiers = [Fake(model="cheap", says=["yes"]), Fake(model="strong", says=["no"])]
+    llm = FrugalCascadeLLM(tiers=tiers, scorer=lambda query, answer: np.float32(0.75))
+    assert json.loads(json.dumps(llm.invoke("?").response_metadata["frugal"]))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 
 from frugal_core import Policy, Recording, fit
+from frugal_core.errors import PolicyError
 from langchain_frugal import FrugalCascadeLLM
 from tests.unit_tests.langchain.fakes import Fake
 
@@ -84,3 +87,34 @@ def test_fit_makes_a_cascade(recording: Recording, tmp_path: Path) -> None:
 def test_fit_uses_only_the_tiers_that_are_there(recording: Recording) -> None:
     llm = FrugalCascadeLLM.fit(recording, tiers={"large": Fake()}, promise=0.05, student=False)
     assert [tier["name"] for tier in llm._identifying_params["tiers"]] == ["large"]
+
+
+def test_nothing_is_promised_for_scores_without_the_confidence_they_rest_on() -> None:
+    """A policy that was tested with log-probabilities, run on a tier that gives none."""
+    draw = random.Random(0)
+    rows: list[dict[str, Any]] = []
+    for number in range(600):
+        sure = draw.choice([0.3, 0.99])
+        answers: dict[str, dict[str, Any]] = {
+            "small": {"correct": draw.random() < sure, "confidence": math.log(sure)},
+            "large": {"correct": draw.random() < 0.95, "confidence": -0.1},
+        }
+        said = {"text": f"it is {number}", "input_tokens": 20, "output_tokens": 1}
+        answers = {model: said | answer for model, answer in answers.items()}
+        rows.append({"query": f"question {number}", "answers": answers})
+    policy = fit(Recording.from_rows(rows, prices=PRICES), promise=0.1, reference="large")
+    assert policy.chain.tiers == ("small", "large")
+    token = {"logprob": -0.001}
+    sure_of_it = AIMessage("yes", response_metadata={"logprobs": {"content": [token]}})
+    promises = []
+    for says in (sure_of_it, "yes"):
+        tiers = {"small": Fake(says=[says]), "large": Fake(says=["no"])}
+        message = FrugalCascadeLLM.from_policy(policy, tiers=tiers).invoke("question")
+        promises.append(message.response_metadata["frugal"]["promise"])
+    assert promises[0].startswith("with 95 % confidence at most 10 points below large")
+    assert promises[1].startswith("no promise: small gave no log-probabilities")
+
+
+def test_a_policy_is_a_policy_or_its_path() -> None:
+    with pytest.raises(PolicyError, match="policy is a dict: give a Policy, or the path of one"):
+        FrugalCascadeLLM(tiers=tiers(), policy={"format": 1})
