@@ -130,7 +130,11 @@ def _fit(
 
 @dataclass(frozen=True)
 class _Data:
-    """The rows by their use. `fit` and `test` are labelled, `taught` need not be."""
+    """The rows by their use.
+
+    `fit` and `test` say which answers are right. `taught` teach the student alone: by the models'
+    answers, or by a gold label that no model was asked about.
+    """
 
     table: Table
     fit: Rows
@@ -187,7 +191,8 @@ class _Data:
         served = table.answered[:, table.column(reference)]
         if dropped := int((~served[labelled]).sum()):
             notes.append(f"{dropped} labelled rows without an answer of {reference} were left out")
-        taught = np.flatnonzero(~table.labelled & served)
+        unasked = (table.gold >= 0) & ~table.answered.any(axis=1)
+        taught = np.flatnonzero(~table.labelled & (served | unasked))
         test, fit_rows = test[served[test]], fit_rows[served[fit_rows]]
         if len(fit_rows) < _LEAST_ROWS // 2:
             raise FitError(_too_few_labels(len(fit_rows), len(table), labels))
@@ -282,11 +287,9 @@ class _Model:
                 report("student", 0.05 + 0.08 * fold)
                 inside = folds == fold
                 kept = np.concatenate([np.flatnonzero(~inside), np.arange(n, len(learned))])
-                gold_rows = np.arange(int((~inside).sum()))
-                part, x = learned.rows(kept), features[kept]
-                weights, bias = fit_student(part, x, gold_rows, data.reference)
+                weights, bias = fit_student(learned.rows(kept), features[kept], data.reference)
                 said[inside] = (features[:n][inside] @ weights.T + bias).argmax(axis=1)
-            weights, bias = fit_student(learned, features, np.arange(n), data.reference)
+            weights, bias = fit_student(learned, features, data.reference)
             student = Student(vectoriser, weights, bias, ())
             table = table.with_student(STUDENT, said)
         report("scorer", 0.45)

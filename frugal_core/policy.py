@@ -330,6 +330,7 @@ def _unpack(header: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Policy:
         created=header["created"],
     )
     _check_chains(policy)
+    _check_evidence(policy)
     return policy
 
 
@@ -384,3 +385,21 @@ def _check_chains(policy: Policy) -> None:
             raise PolicyError(f"tiers {chain.tiers}")
         if missing := set(chain.stages) - set(policy.scorer.calibrators):
             raise PolicyError(f"no scorer for {sorted(missing)[0]}")
+
+
+def _check_evidence(policy: Policy) -> None:
+    """Refuse figures that are none, and a certificate that says what none can say."""
+    figures = [figure for s in policy.singles for figure in (s.accuracy, s.usd_per_1k)]
+    if not all(isinstance(figure, int | float) for figure in figures):
+        raise PolicyError("a figure of a single model is none")
+    if policy.reference not in [single.model for single in policy.singles]:
+        raise PolicyError(f"reference {policy.reference!r} has no figures")
+    certificate = policy.certificate
+    if certificate is None:
+        return
+    Promise(certificate.epsilon, certificate.confidence)
+    counts = certificate.n, certificate.losses, certificate.gains
+    if not all(isinstance(count, int) and 0 <= count <= certificate.n for count in counts):
+        raise PolicyError(f"a certificate of {counts} rows")
+    if (certificate.reference, certificate.labels) != (policy.reference, policy.labels):
+        raise PolicyError("its certificate is about another reference")

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from frugal_core.cascade import Reply
 from frugal_core.recording import Recording, normalise
-from frugal_core.table import Floats, Ints, Rows, Table
+from frugal_core.table import Floats, Ints, Table
 from frugal_core.text import Vectoriser
 
 STUDENT = "student"
@@ -64,21 +64,19 @@ def _log_probabilities(weights: Floats, bias: Floats, features: sparse.csr_matri
     return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
 
 
-def fit_student(
-    table: Table, features: sparse.csr_matrix, gold_rows: Rows, reference: str
-) -> tuple[Floats, Floats]:
+def fit_student(table: Table, features: sparse.csr_matrix, reference: str) -> tuple[Floats, Floats]:
     """Weights (labels, features) and bias (labels,) of a student.
 
     Args:
-        table: All rows that may be learned from.
+        table: All rows that may be learned from; those with a gold label teach it, the others
+            what the models answered.
         features: Their queries, shape (n, features).
-        gold_rows: The rows whose gold labels may be used; other rows teach by their answers alone.
         reference: Whose answers are learned where there is neither a gold label nor a teacher.
     """
     labels = len(table.labels)
     one_hot = np.vstack([np.eye(labels), np.zeros((2, labels))])  # another answer, no answer: none
     target = one_hot[table.said[:, table.column(reference)]]
-    gold_rows = gold_rows[table.gold[gold_rows] >= 0]
+    gold_rows = np.flatnonzero(table.gold >= 0)
     target[gold_rows] = one_hot[table.gold[gold_rows]]
     votes = _votes(table)
     complete = np.asarray(table.answered.all(axis=1))

@@ -254,7 +254,7 @@ def _ladder_entries(model: str) -> list[Entry]:
     if not cheaper:
         raise FrugalError(
             f"no cheaper models of the same family are known for {model!r} (table of {AS_OF}): "
-            f'name the tiers, cheapest first: tiers=["openai:gpt-4o-mini", {model!r}]'
+            f'name the tiers, cheapest first: tiers=["provider:cheaper-model", {model!r}]'
         )
     head = model.removesuffix(bare(model))
     return [*((name, head + name) for name in cheaper), (_name_of(model), model)]

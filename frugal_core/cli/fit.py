@@ -160,7 +160,7 @@ def _show(policy: Policy, summary: dict[str, Any]) -> None:
     quality = "accuracy" if policy.labels == "gold" else f"agreement with {policy.reference}"
     out = console()
     used = f"{rows['fit']:,} to fit on, {rows['test']:,} to test on"
-    taught = f", {rows['taught']:,} without labels to teach the student" if rows["taught"] else ""
+    taught = f", {rows['taught']:,} more to teach the student" if rows["taught"] else ""
     out.print(f"{rows['all']:,} queries: {used}{taught}")
     table = Table("model", box=None, pad_edge=False, padding=(0, 2), title_justify="left")
     for column in (quality, "USD per 1,000"):
