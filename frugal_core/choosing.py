@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -107,7 +107,9 @@ def certified(
     certificate = Certificate(
         promise.epsilon, promise.confidence, n, losses, gains, reference, labels, today
     )
-    return Choice(point, certificate, _praise(point, alone, certificate) + note)
+    paid = float(replay(point.chain, sample.table, sample.scores).usd.mean())
+    verdict = _praise(replace(point, usd=paid), alone, certificate) + note
+    return Choice(point, certificate, verdict)
 
 
 def _candidates(

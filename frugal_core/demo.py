@@ -46,8 +46,8 @@ SYSTEM = "Is the headline real news or satire? Answer with one word: news or sat
 PROMISE = 0.02
 BUDGET = 0.4
 """Most that the cascade may cost, as a share of what is paid now."""
-QUESTIONS = 280
-TAUGHT = 2000
+QUESTIONS = 440
+TAUGHT = 5000
 """Headlines whose right label the student is told, although no model was asked."""
 EXAMPLES = 2
 PRICED_AS = "gpt-4.1-nano"
@@ -118,7 +118,7 @@ def run(
 
     Args:
         seed: Decides which headlines are drawn.
-        questions: Headlines to answer, a quarter of them live; 280 by default.
+        questions: Headlines to answer, a fifth of them live; 440 by default.
         tiers: "provider:model", cheapest first, to be asked instead of the local model; the last is
             what the cascade is compared with.
         folder: Where to keep recordings and policy; `frugal-demo` by default.
@@ -160,7 +160,7 @@ class _Draw:
     @classmethod
     def of(cls, headlines: list[Headline], seed: int, questions: int) -> _Draw:
         drawn = random.Random(seed).sample(headlines, len(headlines))
-        live = questions // 4
+        live = questions // 5
         return cls(seed, drawn[:live], drawn[live:questions], drawn[questions:])
 
 

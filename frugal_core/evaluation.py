@@ -40,7 +40,7 @@ class Evaluation:
     Accuracies are over the rows whose right answers are known, costs over all rows.
 
     Args:
-        queries: Rows of the recording.
+        queries: Rows of the recording in which the reference answered; the others are left out.
         accuracy: Share of right answers (of agreement with the reference where the policy was
             fitted without gold labels).
         accuracy_ci: Its 95 % interval (Wilson).
@@ -172,6 +172,10 @@ def saving(usd: float, instead_of: float) -> float:
 
 def _prepare(policy: Policy, recording: Recording) -> tuple[Table, Scores, Bools]:
     table = policy.table(recording)
+    served = table.answered[:, table.column(policy.reference)]
+    if not served.any():
+        raise RecordingError(f"the recording holds no answer of the reference {policy.reference}")
+    table = table.rows(np.flatnonzero(served))  # without its answer there is nothing to compare
     if policy.labels == "reference":
         table = table.agreement(policy.reference)
     features = policy.scorer.vectoriser.matrix(table.texts)
@@ -188,7 +192,8 @@ def _prepare(policy: Policy, recording: Recording) -> tuple[Table, Scores, Bools
 def _single(table: Table, model: str, known: Bools) -> Single:
     column = table.column(model)
     accuracy = float(table.correct[known, column].mean())
-    return Single(model, accuracy, 1000 * float(table.usd[:, column].mean()))
+    paid = table.usd[table.answered[:, column], column]
+    return Single(model, accuracy, 1000 * float(paid.mean()) if len(paid) else 0.0)
 
 
 def _oracle(correct: Floats, usd: Floats) -> Point:

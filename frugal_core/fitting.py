@@ -175,8 +175,8 @@ class _Data:
         labelled = np.flatnonzero(table.labelled)
         if len(labelled) < _LEAST_ROWS:
             raise FitError(_too_few_labels(len(labelled), len(table), labels))
-        test, fit_rows = _cut(table, labelled, promise, seed)
-        if not len(fit_rows):
+        test, fit_rows = _cut(labelled, promise, seed)
+        if len({table.texts[row] for row in fit_rows}) < 2:
             raise FitError(
                 f"all {len(labelled)} labelled rows ask the same query; different ones are needed"
             )
@@ -243,24 +243,20 @@ def _single(table: Table, model: str, rows: Rows) -> Point:
     return Point(Chain((model,), ()), float(right), float(usd))
 
 
-def _cut(table: Table, labelled: Rows, promise: Promise | None, seed: int) -> tuple[Rows, Rows]:
-    """Labelled rows for the certificate and for fitting; equal queries stay on one side.
+def _cut(labelled: Rows, promise: Promise | None, seed: int) -> tuple[Rows, Rows]:
+    """Labelled rows for the certificate and for fitting.
 
     Half of the rows test, but enough to certify anything at all where there are enough, and no more
-    than are of use.
+    than are of use. Rows are drawn singly, also where queries repeat: only so are the test rows a
+    fair draw from the traffic, which repeats its queries too.
     """
     if promise is None:
         return labelled[:0], labelled
     least = rows_needed(promise) or 0
     share = max(0.5, min(0.65, 1.3 * least / len(labelled)))
     wanted = min(int(share * len(labelled)), _MOST_TEST_ROWS, len(labelled) - _LEAST_ROWS // 2)
-    groups = text_groups([table.texts[i] for i in labelled])
-    order = np.random.default_rng(seed).permutation(groups.max() + 1)[groups]
-    by_group = labelled[np.argsort(order, kind="stable")]
-    ranks = np.sort(order)
-    while 0 < wanted < len(ranks) and ranks[wanted] == ranks[wanted - 1]:
-        wanted += 1
-    return by_group[:wanted], by_group[wanted:]
+    shuffled = np.random.default_rng(seed).permutation(labelled)
+    return shuffled[:wanted], shuffled[wanted:]
 
 
 @dataclass(frozen=True)

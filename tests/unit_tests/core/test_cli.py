@@ -149,7 +149,7 @@ class TestFit:
     def test_a_refusal_is_no_error(self, tmp_path: Path, fit: Callable[..., Result]) -> None:
         write_prices(tmp_path)
         hard = write(tmp_path / "hard.jsonl", rows(120, skill=0.4))
-        result = fit(hard, "--promise", 0.001)
+        result = fit(hard, "--promise", 0.001, "--no-student", "--labels", "reference")
         assert result.exit_code == 0
         assert "Verdict: use large alone" in result.stdout
 
@@ -210,7 +210,7 @@ class TestEval:
             evaluation["certificate"]
         )
         low, high = evaluation["accuracy_ci"]
-        assert low < evaluation["accuracy"] < high
+        assert low < evaluation["accuracy"] <= high
         assert sum(evaluation["tier_share"].values()) == pytest.approx(1)
         gain = evaluation["accuracy"] - evaluation["reference"]["accuracy"]
         assert evaluation["accuracy_gain"] == pytest.approx(gain)
@@ -295,9 +295,9 @@ class TestDegenerateRecordings:
 
     def test_twenty_rows(self, tmp_path: Path, fit: Callable[..., Result]) -> None:
         write_prices(tmp_path)
-        result = fit(write(tmp_path / "in.jsonl", rows(20)))
+        result = fit(write(tmp_path / "in.jsonl", rows(20)), "--labels", "reference")
         assert result.exit_code == 0
-        assert "more labelled rows would be needed" in result.stdout
+        assert "Verdict: use large alone: no cheaper policy could be shown" in result.stdout
 
     def test_one_model(self, tmp_path: Path, fit: Callable[..., Result]) -> None:
         write_prices(tmp_path)
