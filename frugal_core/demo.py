@@ -47,7 +47,7 @@ PROMISE = 0.02
 BUDGET = 0.4
 """Most that the cascade may cost, as a share of what is paid now."""
 QUESTIONS = 440
-TAUGHT = 5000
+TAUGHT = 3000
 """Headlines whose right label the student is told, although no model was asked."""
 EXAMPLES = 2
 PRICED_AS = "gpt-4.1-nano"
@@ -386,6 +386,11 @@ class _Demo:
             for tier, threshold in zip(policy.chain.tiers, policy.chain.thresholds, strict=False)
         ]
         self.out.print(f"   the cascade: {' > '.join([*tiers, policy.chain.tiers[-1]])}")
+        if policy.chain.thresholds[:1] == (0.0,):
+            self.out.print(
+                f"   Every answer of {policy.chain.tiers[0]} is accepted: on this text, with these "
+                f"labels, {reference} is not needed at all."
+            )
         policy.save(self.folder / "policy.frugal")
         return policy, promised
 

@@ -194,6 +194,8 @@ class _Data:
         unasked = (table.gold >= 0) & ~table.answered.any(axis=1)
         taught = np.flatnonzero(~table.labelled & (served | unasked))
         test, fit_rows = test[served[test]], fit_rows[served[fit_rows]]
+        tested = {table.texts[row] for row in test}
+        taught = np.array([r for r in taught if table.texts[r] not in tested], dtype=np.int64)
         if len(fit_rows) < _LEAST_ROWS // 2:
             raise FitError(_too_few_labels(len(fit_rows), len(table), labels))
         with_student = student and table.closed
