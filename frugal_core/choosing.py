@@ -17,8 +17,8 @@ from frugal_core.certifying import (
     tango_z,
 )
 from frugal_core.errors import FitError
-from frugal_core.replay import Scores, replay
-from frugal_core.routing import Chain, Point, thin
+from frugal_core.replay import replay
+from frugal_core.routing import Chain, Point, Scores, thin
 from frugal_core.table import Table
 
 MOST_CANDIDATES = 80
@@ -40,19 +40,21 @@ class Sample:
 
 @dataclass(frozen=True)
 class Choice:
-    """The policy to use, its evidence, and why in words."""
+    """The policy to use, its evidence, why in words, and the rows that show what it does."""
 
     point: Point
     certificate: Certificate | None
     verdict: str
+    sample: Sample
 
 
-def within_budget(points: Sequence[Point], alone: Point, budget: float) -> Choice:
+def within_budget(points: Sequence[Point], alone: Point, fitted: Sample, budget: float) -> Choice:
     """The most accurate policy within a budget; nothing is promised.
 
     Args:
         points: The frontier, from cheap to dear.
         alone: The reference by itself.
+        fitted: The rows that were fitted on, with out-of-fold scores.
         budget: USD per 1,000 queries.
 
     Raises:
@@ -64,7 +66,7 @@ def within_budget(points: Sequence[Point], alone: Point, budget: float) -> Choic
             f"budget {budget:g}: the cheapest policy costs {1000 * points[0].usd:.4g} USD per "
             f"1,000 queries; raise the budget or add a cheaper model"
         )
-    return Choice(affordable[-1], None, _praise(affordable[-1], alone, None))
+    return Choice(affordable[-1], None, _praise(affordable[-1], alone, None), fitted)
 
 
 def certified(
@@ -96,7 +98,8 @@ def certified(
     over = "" if budget is None else f". It costs more than the budget of {budget:g} USD per 1,000"
     if position is None:
         note = over if budget is not None and 1000 * alone.usd > budget else ""
-        return Choice(alone, None, _refusal(candidates, pairs, alone, fitted, n, promise) + note)
+        why = _refusal(candidates, pairs, alone, fitted, n, promise)
+        return Choice(alone, None, why + note, sample)
     note = ""
     if budget is not None:
         within = [i for i in range(position + 1) if 1000 * candidates[i].usd <= budget]
@@ -109,7 +112,7 @@ def certified(
     )
     paid = float(replay(point.chain, sample.table, sample.scores).usd.mean())
     verdict = _praise(replace(point, usd=paid), alone, certificate) + note
-    return Choice(point, certificate, verdict)
+    return Choice(point, certificate, verdict, sample)
 
 
 def _candidates(

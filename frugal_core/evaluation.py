@@ -11,8 +11,8 @@ import numpy as np
 from frugal_core.errors import RecordingError
 from frugal_core.policy import Policy, Single
 from frugal_core.recording import Recording
-from frugal_core.replay import Replay, Scores, replay, scores_of, with_student
-from frugal_core.routing import Chain, Point
+from frugal_core.replay import Replay, replay, scores_of, with_student
+from frugal_core.routing import Chain, Point, Scores
 from frugal_core.table import Bools, Floats, Table
 
 

@@ -95,35 +95,21 @@ def fit(
     report = progress or (lambda what, share: None)
     # The matrices are small: more threads only wait for each other, and burn CPU while they do.
     with threadpool_limits(1):
-        return _fit(recording, promise, spend, reference, student, labels, tiers, seed, report)
-
-
-def _fit(
-    recording: Recording,
-    promise: Promise | None,
-    budget: float | None,
-    reference: str,
-    student: bool,
-    labels: Labels,
-    tiers: Sequence[str] | None,
-    seed: int,
-    report: Progress,
-) -> Policy:
-    report("reading", 0.0)
-    data = _Data.of(recording, reference, labels, tiers, promise, student, seed)
-    report("student and scorer", 0.05)
-    model = _Model.fit(data, report)
-    report("searching chains", 0.75)
-    points = model.frontier()
-    report("certifying", 0.95)
-    alone = _single(data.table, data.reference, data.fit)
-    if promise is None:
-        assert budget is not None
-        choice = within_budget(points, alone, budget)
-    else:
+        report("reading", 0.0)
+        data = _Data.of(recording, reference, labels, tiers, promise, student, seed)
+        report("student and scorer", 0.05)
+        model = _Model.fit(data, report)
+        report("searching chains", 0.75)
+        points = model.frontier()
+        report("certifying", 0.95)
+        alone = _single(data.table, data.reference, data.fit)
         fitted = Sample(model.fitted.table, model.fitted.out_of_fold)
-        choice = certified(points, alone, fitted, model.test, promise, budget, labels)
-    policy = _policy(recording, data, model, points, choice, labels)
+        if promise is not None:
+            choice = certified(points, alone, fitted, model.test, promise, spend, labels)
+        else:
+            assert spend is not None
+            choice = within_budget(points, alone, fitted, spend)
+        policy = _policy(recording, data, model, points, choice, labels)
     report("done", 1.0)
     return policy
 
@@ -319,15 +305,12 @@ class _Model:
         return Sample(table, scores_of(scorer, table, features))
 
 
-def _expected(point: Point, data: _Data, model: _Model) -> Expected:
-    """What the policy did on the test rows; without any, out of fold on the fit rows."""
-    if len(data.test):
-        sample = model.test([point])
-    else:
-        sample = Sample(model.fitted.table, model.fitted.out_of_fold)
-    done = replay(point.chain, sample.table, sample.scores)
-    counts = np.bincount(done.tier, minlength=len(point.chain.tiers))
-    shares = dict(zip(point.chain.tiers, (counts / len(done.tier)).tolist(), strict=True))
+def _expected(choice: Choice) -> Expected:
+    """What the policy did on the rows of the choice."""
+    tiers = choice.point.chain.tiers
+    done = replay(choice.point.chain, choice.sample.table, choice.sample.scores)
+    counts = np.bincount(done.tier, minlength=len(tiers))
+    shares = dict(zip(tiers, (counts / len(done.tier)).tolist(), strict=True))
     return Expected(float(done.right.mean()), 1000 * float(done.usd.mean()), shares)
 
 
@@ -364,7 +347,7 @@ def _policy(
         prices={name: recording.prices.price(name) for name in table.models},
         priced=recording.prices.source,
         notes=data.notes,
-        expected=_expected(choice.point, data, model),
+        expected=_expected(choice),
         grader=recording.grader,
         fitted={"fit": len(data.fit), "test": len(data.test), "taught": len(data.taught)},
         created=dt.date.today().isoformat(),

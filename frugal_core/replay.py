@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from frugal_core.learned_scorer import LearnedScorer
-from frugal_core.routing import Chain
+from frugal_core.routing import Chain, Scores
 from frugal_core.student import STUDENT, Student
 from frugal_core.table import Floats, Ints, Table
-
-Scores = Callable[[tuple[str, ...]], Floats]
 
 
 @dataclass(frozen=True)
