@@ -49,8 +49,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.peers import copula
 from frugal_core import Recording, fit
+from frugal_core.arrays import Bools, Floats
 from frugal_core.routing import backward_induction
-from frugal_core.table import Bools, Floats, Table
+from frugal_core.table import Table
 
 Curve = tuple[Floats, Floats]  # costs and accuracies of a family of policies
 Models = tuple[int, ...]

@@ -33,14 +33,21 @@ from frugal_core import Recording, fit
 from frugal_core.cascade import Reply
 from langchain_frugal import FrugalCascadeLLM
 
-ANSWER = "The capital of France is Paris, which lies on the Seine."
-QUESTION = "What is the capital of France?"
+LINE = "What is the capital of France?", "The capital of France is Paris, which lies on the Seine."
+PARAGRAPH = (
+    "How do I read a large CSV file in Python without running out of memory?",
+    "Read it in chunks. With pandas, pass chunksize to read_csv and loop over the parts: each is "
+    "a small DataFrame, so only one part is in memory at a time. If you need only some columns, "
+    "name them in usecols, and give dtypes that are as small as the data allows. For files of "
+    "many gigabytes, polars or duckdb stream the file for you and are usually faster.",
+)
 
 
 class Instant(BaseChatModel):
     """A chat model that answers at once."""
 
     model: str = "instant"
+    answer: str = LINE[1]
 
     @property
     def _llm_type(self) -> str:
@@ -54,7 +61,7 @@ class Instant(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         usage: Any = {"input_tokens": 8, "output_tokens": 12, "total_tokens": 20}
-        message = AIMessage(ANSWER, usage_metadata=usage)
+        message = AIMessage(self.answer, usage_metadata=usage)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
@@ -75,30 +82,47 @@ def cpu_ms(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def overhead() -> dict[str, float]:
-    """One call that the first tier answers, against the bare model."""
+def overhead(question: str, answer: str) -> dict[str, float]:
+    """One call that the first tier answers, against the bare model and the peer."""
     prices = {"small": [0.1, 0.1], "large": [1.0, 1.0]}
-    tiers = {"small": Instant(model="small"), "large": Instant(model="large")}
+    tiers = {name: Instant(model=name, answer=answer) for name in prices}
     ours = FrugalCascadeLLM(tiers=tiers, scorer=lambda query, answer: 1.0, prices=prices)
-    assert ours.invoke(QUESTION).response_metadata["frugal"]["accepted"] == "small"
-    bare = Instant()
+    assert ours.invoke(question).response_metadata["frugal"]["accepted"] == "small"
+    bare = Instant(answer=answer)
     calls: dict[str, Callable[[], Any]] = {
-        "bare": lambda: bare.invoke(QUESTION),
-        "ours": lambda: ours.invoke(QUESTION),
+        "bare": lambda: bare.invoke(question),
+        "ours": lambda: ours.invoke(question),
     }
-    if find_spec("cascadeflow") is not None:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            from cascadeflow.integrations.langchain import CascadeFlow
+    if find_spec("cascadeflow") is None:
+        return cpu_ms(calls)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        from cascadeflow.integrations.langchain import CascadeFlow
 
-            peer = CascadeFlow(
-                drafter=Instant(model="gpt-4o-mini"),
-                verifier=Instant(model="gpt-4o"),
-                quality_threshold=0.4,  # its default rejects this answer; the rest is as shipped
-            )
-            assert peer.invoke(QUESTION).response_metadata["cascade"]["accepted"]
-            calls["cascadeflow"] = lambda: peer.invoke(QUESTION)
-            return cpu_ms(calls)
-    return cpu_ms(calls)
+        # Its default threshold rejects the one-line answer; the rest is as shipped.
+        options: dict[str, Any] = {"quality_threshold": 0.4} if answer == LINE[1] else {}
+        peer = CascadeFlow(
+            drafter=Instant(model="gpt-4o-mini", answer=answer),
+            verifier=Instant(model="gpt-4o", answer=answer),
+            **options,
+        )
+        assert peer.invoke(question).response_metadata["cascade"]["accepted"]
+        calls["cascadeflow"] = lambda: peer.invoke(question)
+        return cpu_ms(calls)
+
+
+def print_overhead(kind: str, calls: dict[str, float]) -> dict[str, float]:
+    """Print what `overhead` returned; the same as figures of the kind of answer."""
+    bare, ours = calls["bare"], calls["ours"]
+    print(f"an answer of one {kind}:")
+    print(f"  bare model         {bare:8.3f} ms per call")
+    print(f"  cascade            {ours:8.3f} ms, {ours / bare:.2f}x the bare model (goal <= 2.5)")
+    if "cascadeflow" in calls:
+        peer = calls["cascadeflow"]
+        print(
+            f"  cascadeflow 1.2.0  {peer:8.3f} ms, {peer / bare:.2f}x; "
+            f"its overhead is {(peer - bare) / (ours - bare):.1f}x ours (goal >= 3)"
+        )
+    return {f"{kind}_{name}_ms": value for name, value in calls.items()}
 
 
 def synthetic(rows: int, models: int, seed: int = 0) -> Recording:
@@ -162,18 +186,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    calls = overhead()
-    ratio = calls["ours"] / calls["bare"]
-    figures: dict[str, float] = {f"{name}_ms": value for name, value in calls.items()}
-    print(f"bare model         {calls['bare']:8.3f} ms per call")
-    print(f"cascade            {calls['ours']:8.3f} ms, {ratio:.2f}x the bare model (goal <= 2.5)")
-    if "cascadeflow" in calls:
-        peer = (calls["cascadeflow"] - calls["bare"]) / (calls["ours"] - calls["bare"])
-        print(
-            f"cascadeflow 1.2.0  {calls['cascadeflow']:8.3f} ms, "
-            f"{calls['cascadeflow'] / calls['bare']:.2f}x; "
-            f"its overhead is {peer:.1f}x ours (goal >= 3)"
-        )
+    figures: dict[str, float] = {}
+    for kind, texts in (("line", LINE), ("paragraph", PARAGRAPH)):
+        figures |= print_overhead(kind, overhead(*texts))
     figures["score_ms"] = scoring()
     print(f"scoring one answer {figures['score_ms']:8.3f} ms (goal <= 0.2)")
     base = import_cpu_s("from langchain_core.language_models import BaseChatModel")

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from frugal_core.arrays import Bools, Floats
 from frugal_core.errors import RecordingError
 from frugal_core.policy import Policy, Single
 from frugal_core.recording import Recording
 from frugal_core.replay import Replay, replay, scores_of, with_student
 from frugal_core.routing import Chain, Point, Scores
-from frugal_core.table import Bools, Floats, Table
+from frugal_core.table import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from frugal_core.arrays import Rows
 from frugal_core.certifying import (
     Labels,
     Promise,
@@ -27,7 +28,7 @@ from frugal_core.recording import Recording, text_groups
 from frugal_core.replay import replay, scores_of, with_student
 from frugal_core.routing import Budget, Chain, Point, Router, pareto, thin, without_idle_tiers
 from frugal_core.student import STUDENT, Student, fit_student, spellings
-from frugal_core.table import Rows, Table, find_labels
+from frugal_core.table import Table, find_labels
 from frugal_core.text import Vectoriser
 
 Progress = Callable[[str, float], None]
@@ -266,16 +267,17 @@ class _Model:
         folds = np.random.default_rng(data.seed).permutation(groups.max() + 1)[groups] % _FOLDS
         table, student = learned.rows(np.arange(n)), None
         if data.student:
-            said = np.zeros(n, dtype=np.int64)
+            said, confidence = np.zeros(n, dtype=np.int64), np.zeros(n)
             for fold in range(_FOLDS):
                 report("student", 0.05 + 0.08 * fold)
                 inside = folds == fold
                 kept = np.concatenate([np.flatnonzero(~inside), np.arange(n, len(learned))])
                 weights, bias = fit_student(learned.rows(kept), features[kept], data.reference)
-                said[inside] = (features[:n][inside] @ weights.T + bias).argmax(axis=1)
+                apart = Student(vectoriser, weights, bias, ())
+                said[inside], confidence[inside] = apart.predict(features[:n][inside])
             weights, bias = fit_student(learned, features, data.reference)
             student = Student(vectoriser, weights, bias, ())
-            table = table.with_student(STUDENT, said)
+            table = table.with_student(STUDENT, said, confidence)
         report("scorer", 0.45)
         return cls(data, vectoriser, student, ScorerFit(table, features[:n], folds))
 

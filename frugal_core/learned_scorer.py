@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from frugal_core.arrays import Floats, Ints, Rows
 from frugal_core.cascade import Judge, Reply
 from frugal_core.recording import normalise
-from frugal_core.table import Floats, Ints, Rows, Table
+from frugal_core.table import Table
 from frugal_core.text import Vectoriser
 
 Stage = tuple[str, ...]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frugal_core._version import __version__
+from frugal_core.arrays import Floats
 from frugal_core.cascade import Plan, Tier
 from frugal_core.certifying import Certificate, Labels, Promise
 from frugal_core.errors import PolicyError, RecordingError
@@ -27,7 +28,7 @@ from frugal_core.pricing import Price, PriceBook
 from frugal_core.recording import Recording
 from frugal_core.routing import Chain, Point
 from frugal_core.student import STUDENT, Student
-from frugal_core.table import Floats, Table
+from frugal_core.table import Table
 from frugal_core.text import Vectoriser
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from frugal_core.arrays import Floats, Ints
 from frugal_core.learned_scorer import LearnedScorer
 from frugal_core.routing import Chain, Scores
 from frugal_core.student import STUDENT, Student
-from frugal_core.table import Floats, Ints, Table
+from frugal_core.table import Table
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def scores_of(scorer: LearnedScorer, table: Table, features: sparse.csr_matrix) 
 
 def with_student(student: Student | None, table: Table, features: sparse.csr_matrix) -> Table:
     """The table with the student's column, if there is a student."""
-    return table if student is None else table.with_student(STUDENT, student.predict(features))
+    return table if student is None else table.with_student(STUDENT, *student.predict(features))
 
 
 def replay(chain: Chain, table: Table, scores: Scores) -> Replay:

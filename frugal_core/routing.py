@@ -15,9 +15,9 @@ from itertools import permutations
 
 import numpy as np
 
+from frugal_core.arrays import Floats, Ints
 from frugal_core.errors import FrugalError
 from frugal_core.student import STUDENT
-from frugal_core.table import Floats, Ints
 
 NEVER = 2.0
 """A threshold above every probability: the tier's answer is never accepted."""

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from frugal_core.arrays import Floats, Ints
 from frugal_core.cascade import Reply
 from frugal_core.recording import Recording, normalise
-from frugal_core.table import Floats, Ints, Table
+from frugal_core.table import Table
 from frugal_core.text import Vectoriser
 
 STUDENT = "student"
@@ -53,9 +54,10 @@ class Student:
         log_sum = float(np.log(np.exp(logits - logits[best]).sum()))
         return Reply(self.says[best], confidence=-log_sum)
 
-    def predict(self, features: sparse.csr_matrix) -> Ints:
-        """Labels of many queries; shape (n,)."""
-        return np.asarray((features @ self.weights.T + self.bias).argmax(axis=1))
+    def predict(self, features: sparse.csr_matrix) -> tuple[Ints, Floats]:
+        """Labels of many queries and their log-probabilities; shapes (n,)."""
+        logs = _log_probabilities(self.weights, self.bias, features)
+        return np.asarray(logs.argmax(axis=1)), np.asarray(logs.max(axis=1))
 
 
 def _log_probabilities(weights: Floats, bias: Floats, features: sparse.csr_matrix) -> Floats:

@@ -8,14 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from frugal_core.arrays import Bools, Floats, Ints, Rows
 from frugal_core.recording import Query, Recording, normalise
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Rows = NDArray[np.int64]
 
 _MOST_LABELS = 30
 _COVERED = 0.97
@@ -153,7 +148,7 @@ class Table:
         gold = np.where((said >= 0) & (said < len(self.labels)), said, -1)
         return replace(self, correct=correct, gold=gold)
 
-    def with_student(self, model: str, said: Ints) -> Table:
+    def with_student(self, model: str, said: Ints, confidence: Floats) -> Table:
         """The table with a first column of a free model that says `labels[said]`.
 
         Where the gold label is unknown, so is whether the student is right, but for rows in which
@@ -180,7 +175,7 @@ class Table:
             sound=prepend(np.ones(len(self), dtype=bool), self.sound),
             correct=prepend(right, self.correct),
             usd=prepend(np.zeros(len(self)), self.usd),
-            confidence=prepend(np.full(len(self), np.nan), self.confidence),
+            confidence=prepend(confidence, self.confidence),
         )
 
 

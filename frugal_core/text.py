@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from frugal_core.arrays import Floats
+
 if TYPE_CHECKING:
     from scipy import sparse
 
-Floats = NDArray[np.float64]
 Columns = NDArray[np.int64]
 
 # CJK scripts write no spaces: every character is a word there, and bigrams give the words back.

@@ -14,11 +14,12 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
+from frugal_core.arrays import Floats
 from frugal_core.policy import Policy
 from frugal_core.recording import Recording
 from frugal_core.replay import replay
 from frugal_core.routing import Point, Router, thin
-from frugal_core.table import Floats, Table
+from frugal_core.table import Table
 from frugal_core.text import Vectoriser
 
 _MOST_POINTS = 80

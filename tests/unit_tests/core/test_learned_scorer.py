@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -167,14 +168,14 @@ def test_the_id_names_the_fitted_weights() -> None:
     assert one.id == again.id != other.id
 
 
-def test_the_students_own_confidence_does_not_sway_its_score() -> None:
+def test_the_students_confidence_counts_alike_in_one_call_and_among_many() -> None:
     table = Table.of(closed(200), MODELS)
     vectoriser = Vectoriser.fit(table.texts)
     features = vectoriser.matrix(table.texts)
     weights = np.random.default_rng(1).normal(size=(3, len(vectoriser.terms)))
     student = Student(vectoriser, weights, np.zeros(3), table.labels)
-    said = student.predict(features)
-    wider = table.with_student(STUDENT, said)
+    said, confidence = student.predict(features)
+    wider = table.with_student(STUDENT, said, confidence)
     fit = ScorerFit(wider, features, np.arange(200) % 4)
     stages = [(STUDENT,), (STUDENT, "large")]
     scorer = fit.scorer(vectoriser, stages)
@@ -182,4 +183,6 @@ def test_the_students_own_confidence_does_not_sway_its_score() -> None:
     for i, text in enumerate(table.texts[:50]):
         reply = student.reply(text)
         assert reply.text == table.labels[said[i]]
-        assert scorer.judge(text)(STUDENT, reply, []) == pytest.approx(scores[i], abs=1e-9)
+        score = scorer.judge(text)(STUDENT, reply, [])
+        assert score == pytest.approx(scores[i], abs=1e-9)
+        assert score != scorer.judge(text)(STUDENT, replace(reply, confidence=-0.01), [])

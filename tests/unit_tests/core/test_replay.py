@@ -115,14 +115,14 @@ def test_answers_outside_the_label_set_and_empty_ones(closed_policy: Policy) -> 
         assert_loop_equals_replay(policy, recording)
 
 
-def test_a_query_that_no_tier_answers_is_wrong_and_free(closed_policy: Policy) -> None:
-    chains = [point.chain for point in closed_policy.frontier]
-    chain = next(c for c in chains if len(c.tiers) == 2 and STUDENT not in c.tiers)
+def test_a_query_that_no_tier_answers_is_wrong_and_free() -> None:
+    fitted = fit(closed(300), budget=1e9, student=False)
+    chain = next(point.chain for point in fitted.frontier if len(point.chain.tiers) == 2)
     other = ({"small", "medium", "large"} - set(chain.tiers)).pop()
     rows = closed_rows(30, 4)
     for row in rows[:10]:
         row["answers"] = {other: row["answers"][other]}
-    policy = replace(closed_policy, chain=chain)
+    policy = replace(fitted, chain=chain)
     evaluation = policy.evaluate(Recording.from_rows(rows, prices=PRICES))
     rest = policy.evaluate(Recording.from_rows(rows[10:], prices=PRICES))
     assert evaluation.accuracy == pytest.approx(rest.accuracy * 20 / 30)

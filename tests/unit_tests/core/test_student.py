@@ -34,8 +34,11 @@ def share_right(student: Student, recording: Recording) -> float:
 
 def test_one_query_is_answered_as_among_many() -> None:
     student, table = student_of(closed(300), np.arange(300))
-    many = student.predict(student.vectoriser.matrix(table.texts))
-    assert [student.reply(t).text for t in table.texts] == [table.labels[label] for label in many]
+    said, confidence = student.predict(student.vectoriser.matrix(table.texts))
+    for i, text in enumerate(table.texts):
+        reply = student.reply(text)
+        assert reply.text == table.labels[said[i]]
+        assert reply.confidence == pytest.approx(confidence[i], abs=1e-9)
 
 
 def test_confidence_is_the_log_probability_of_its_label() -> None:
@@ -89,7 +92,7 @@ def test_a_label_that_was_never_seen_is_never_said() -> None:
     vectoriser = Vectoriser.fit(table.texts)
     weights, bias = fit_student(table, vectoriser.matrix(table.texts), "large")
     student = Student(vectoriser, weights, bias, table.labels)
-    said = student.predict(vectoriser.matrix(table.texts))
+    said, _ = student.predict(vectoriser.matrix(table.texts))
     assert set(said) <= {0, 1, 2} and len(set(said)) > 1
 
 

@@ -70,9 +70,10 @@ def test_agreement_replaces_the_truth_by_the_references_answer(table: Table) -> 
 def test_the_students_column_comes_first_and_is_judged_by_gold_and_by_its_twins(
     table: Table,
 ) -> None:
-    wide = table.with_student("student", np.array([0, 0, 1, 1]))
+    wide = table.with_student("student", np.array([0, 0, 1, 1]), np.log([0.9, 0.5, 0.6, 0.7]))
     assert wide.models == ("student", "small", "large")
     assert wide.usd[:, 0].tolist() == [0, 0, 0, 0]
+    assert np.exp(wide.confidence[:, 0]).tolist() == pytest.approx([0.9, 0.5, 0.6, 0.7])
     np.testing.assert_array_equal(wide.correct[:2, 0], [0, 1])
     assert np.isnan(wide.correct[2:, 0]).all()
     assert wide.same[0, 0] == wide.same[0, 2] != wide.same[0, 1]
@@ -83,8 +84,9 @@ def test_a_graders_word_about_the_same_answer_holds_for_the_student_too() -> Non
     said = {"small": answer("up", correct=True), "large": answer("down", correct=False)}
     rows = [{"query": "q", "reference": "down", "answers": said}]
     table = Table.of(Recording.from_rows(rows, prices=PRICES), ["small", "large"], ["down", "up"])
-    assert table.with_student("student", np.array([1])).correct[0, 0] == 1
-    assert table.with_student("student", np.array([0])).correct[0, 0] == 0
+    for label, right in ((1, 1), (0, 0)):
+        wide = table.with_student("student", np.array([label]), np.zeros(1))
+        assert wide.correct[0, 0] == right
 
 
 def test_rows_and_columns_are_cut_alike(table: Table) -> None:
