@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from frugal_core.errors import FrugalError
+from frugal_core.errors import FrugalError, is_number
 
 Labels = Literal["gold", "reference"]
 
@@ -31,24 +31,29 @@ class Promise:
         confidence: Probability with which the promise holds, over the rows of the test.
 
     Raises:
-        FrugalError: if either is not strictly between 0 and 1 (epsilon may be 0).
+        FrugalError: if epsilon is no number in [0, 1), or confidence none in [0.5, 1).
     """
 
     epsilon: float = 0.01
     confidence: float = 0.95
 
     def __post_init__(self) -> None:
-        if not 0 <= self.epsilon < 1:
+        if not is_number(self.epsilon) or not 0 <= self.epsilon < 1:
             raise FrugalError(
-                f"promise: epsilon {self.epsilon} must be in [0, 1); 0.01 is one point"
+                f"promise: epsilon {self.epsilon!r} must be a number in [0, 1); 0.01 is one point"
             )
-        if not 0.5 <= self.confidence < 1:
-            raise FrugalError(f"promise: confidence {self.confidence} must be in [0.5, 1)")
+        if not is_number(self.confidence) or not 0.5 <= self.confidence < 1:
+            raise FrugalError(
+                f"promise: confidence {self.confidence!r} must be a number in [0.5, 1); "
+                f"0.95 is 95 %"
+            )
 
     @classmethod
     def of(cls, value: Promise | float) -> Promise:
         """A promise, also from its epsilon alone."""
-        return value if isinstance(value, Promise) else cls(float(value))
+        if isinstance(value, Promise):
+            return value
+        return cls(float(value) if is_number(value) else value)  # NumPy's numbers are not JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from numbers import Real
 
 
 class FrugalError(ValueError):
@@ -32,6 +33,16 @@ class PolicyError(FrugalError):
 
 class FitError(FrugalError):
     """A recording from which no policy can be fitted; says what is missing."""
+
+
+def is_number(value: object) -> bool:
+    """Whether a value that a user gave is a real number, NumPy's included; True and "1" are none.
+
+    Example:
+        >>> is_number(0.01), is_number(True), is_number("0.01")
+        (True, False, False)
+    """
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 _SECRET = re.compile(

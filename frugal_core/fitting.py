@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -73,6 +74,7 @@ def fit(
         The policy, with its certificate, the whole frontier and a verdict in words.
 
     Raises:
+        FrugalError: if promise or budget is no sensible number.
         FitError: if the recording cannot be fitted, saying what is missing.
         UnpricedModelError: if a model has no price.
 
@@ -89,8 +91,8 @@ def fit(
         )
     if labels not in ("gold", "reference"):
         raise FitError(f"labels {labels!r}: choose 'gold' or 'reference'")
-    if seed < 0:
-        raise FitError(f"seed {seed}: a whole number >= 0 is expected")
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        raise FitError(f"seed {seed!r}: a whole number >= 0 is expected")
     promise = None if promise is None else Promise.of(promise)
     spend = None if budget is None else Budget.of(budget).usd_per_1k
     report = progress or (lambda what, share: None)
@@ -143,9 +145,10 @@ class _Data:
         student: bool,
         seed: int,
     ) -> _Data:
-        models = list(tiers) if tiers is not None else recording.models
-        if unknown := sorted(set(models) - set(recording.models)):
-            raise FitError(f"tiers: {', '.join(unknown)} not in the recording: {recording.models}")
+        models = recording.models if tiers is None else _named(tiers, recording.models)
+        if unknown := [str(model) for model in models if model not in recording.models]:
+            there = ", ".join(recording.models)
+            raise FitError(f"tiers: {', '.join(unknown)} not in the recording, which has {there}")
         if not models:
             raise FitError("the recording holds no answer of any model")
         if STUDENT in models:
@@ -187,6 +190,14 @@ class _Data:
             raise FitError(_too_few_labels(len(fit_rows), len(table), labels))
         with_student = student and table.closed
         return cls(table, fit_rows, test, taught, reference, with_student, tuple(notes), seed)
+
+
+def _named(tiers: Sequence[str], models: Sequence[str]) -> list[str]:
+    """The models that may be used, each once."""
+    if isinstance(tiers, str) or not tiers:
+        given = f"tiers is one name, {tiers!r}" if tiers else "tiers is empty"
+        raise FitError(f"{given}: give a list of the recording's models: {', '.join(models)}")
+    return list(dict.fromkeys(tiers))
 
 
 def _too_few_labels(labelled: int, rows: int, labels: Labels) -> str:

@@ -48,7 +48,7 @@ def with_student(student: Student | None, table: Table, features: sparse.csr_mat
 
 
 def replay(chain: Chain, table: Table, scores: Scores) -> Replay:
-    """Run a chain over a table; takes the decisions of `frugal_core.cascade.cascade`.
+    """Run a chain over a table; takes the decisions of `frugal_core.loop.cascade`.
 
     A missing answer is a failed call: the next tier is asked, and where the last tier failed the
     best draft is returned.

@@ -16,7 +16,7 @@ from itertools import permutations
 import numpy as np
 
 from frugal_core.arrays import Floats, Ints
-from frugal_core.errors import FrugalError
+from frugal_core.errors import FrugalError, is_number
 from frugal_core.student import STUDENT
 
 NEVER = 2.0
@@ -37,13 +37,15 @@ class Budget:
     usd_per_1k: float
 
     def __post_init__(self) -> None:
-        if not self.usd_per_1k >= 0:
-            raise FrugalError(f"budget {self.usd_per_1k!r} must be USD per 1,000 queries, >= 0")
+        if not is_number(self.usd_per_1k) or not self.usd_per_1k >= 0:
+            raise FrugalError(
+                f"budget {self.usd_per_1k!r} must be a number >= 0: USD per 1,000 queries"
+            )
 
     @classmethod
     def of(cls, value: Budget | float) -> Budget:
         """A budget, also from its number alone."""
-        return value if isinstance(value, Budget) else cls(float(value))
+        return value if isinstance(value, Budget) else cls(value)
 
 
 @dataclass(frozen=True, slots=True)

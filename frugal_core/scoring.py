@@ -92,8 +92,7 @@ class FunctionScorer:
         """See `frugal_core.cascade.Scorer`."""
 
         def score(tier: str, reply: Reply, earlier: Sequence[tuple[str, Reply]]) -> float | None:
-            value = self.function(query, reply.text)
-            return None if value is None else float(value)  # NumPy's numbers are not JSON
+            return self.function(query, reply.text)
 
         return score
 

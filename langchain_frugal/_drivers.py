@@ -1,6 +1,6 @@
 """One call of a cascade, driven four ways: invoke, ainvoke, stream, astream.
 
-All decisions are taken by `frugal_core.cascade.cascade`; what the four ways share is in `Call`, and
+All decisions are taken by `frugal_core.loop.cascade`; what the four ways share is in `Call`, and
 each driver only moves messages.
 """
 
@@ -16,15 +16,9 @@ from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from frugal_core.cascade import (
-    VERIFICATION,
-    Ask,
-    Failure,
-    OnFailure,
-    Outcome,
-    Reply,
-    cascade,
-)
+from frugal_core.cascade import Ask, Failure, OnFailure, Outcome, Reply
+from frugal_core.loop import VERIFICATION, cascade
+from langchain_frugal._assembly import Assembly
 from langchain_frugal._contract import FORMAT_ARGUMENTS, STRUCTURED, Contract
 from langchain_frugal._replies import (
     add_bill,
@@ -39,7 +33,6 @@ from langchain_frugal._replies import (
     replay,
     says_something,
 )
-from langchain_frugal._tiers import Assembly
 from langchain_frugal._tracing import Parent, callbacks_below, unseen
 
 Loop = Generator[Ask, Reply | Failure, Outcome]
@@ -52,7 +45,7 @@ class Call:
         assembly: The cascade's tiers.
         messages: The caller's.
         kwargs: The call's arguments; `model` among them pins the call to that tier.
-        on_failure: See `frugal_core.cascade.cascade`.
+        on_failure: See `frugal_core.loop.cascade`.
         parent: The cascade's own run, if it is known.
     """
 
@@ -71,6 +64,7 @@ class Call:
         self.contract = Contract.of(kwargs)
         self.callbacks = callbacks_below(parent)
         self.usage: UsageMetadata | None = None
+        self.asked = False
         self.loop: Loop = cascade(
             self.assembly.plan,
             query_of(messages),
@@ -80,6 +74,7 @@ class Call:
 
     def request(self, ask: Ask) -> tuple[Runnable[Any, Any], list[BaseMessage], dict[str, Any]]:
         """What to call, on which messages, with which arguments."""
+        self.asked = True
         tier = self.assembly.tiers[ask.tier]
         model = tier.model
         assert model is not None, "the core answers for a student itself"
@@ -126,7 +121,10 @@ class Call:
         # What only the scorer asked for is none of the caller's.
         unasked = self.assembly.tiers[outcome.tier].draft_options.keys() - self.kwargs.keys()
         name = names[outcome.tier]
-        return final_message(outcome.reply, name, self.usage, trail, unasked)
+        usage = self.usage
+        if not self.asked:  # the student answered by itself: known to be nothing, not unknown
+            usage = UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0)
+        return final_message(outcome.reply, name, usage, trail, unasked)
 
     def ask(self, ask: Ask) -> Reply | Failure:
         """Do what the loop asks for, and wait for the whole answer."""
@@ -180,7 +178,9 @@ class Live:
 
     def reply(self) -> Reply:
         """The whole answer, once the stream has ended."""
-        return self.call.read(self.ask, add_ai_message_chunks(*self.chunks))
+        reply = self.call.read(self.ask, add_ai_message_chunks(*self.chunks))
+        # What the caller has seen stays, of use or not.
+        return replace(reply, useless=False) if self.emitted else reply
 
 
 def run(call: Call) -> AIMessage:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
 
-from langchain_frugal._tiers import Assembly
+from langchain_frugal._assembly import Assembly
+from langchain_frugal._tiers import name_of
 
 
 def identity(assembly: Assembly, on_failure: str) -> dict[str, Any]:
@@ -39,6 +41,31 @@ def _words(model: BaseChatModel | None) -> str:
     words = model._get_llm_string()
     # Two models that say nothing about themselves must not be taken for one.
     return words if model.is_lc_serializable() or model._identifying_params else uuid4().hex
+
+
+def described(value: Any) -> Any:
+    """An argument in plain values: no key, no client, no weights.
+
+    Returns:
+        Numbers and texts as they are, lists and mappings of descriptions, else a short text.
+    """
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): described(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [described(one) for one in value]
+    kind = type(value).__name__
+    if isinstance(value, BaseChatModel):
+        return f"{kind}({name_of(value)})"
+    if hasattr(value, "plan"):
+        tiers = " > ".join(tier.model for tier in value.plan.tiers)
+        return f"Policy({tiers}; {value.digest[:12]})"
+    if hasattr(value, "judge"):
+        return f"{kind}({value.id})"
+    if callable(value):
+        return f"{kind} {getattr(value, '__qualname__', '')}".rstrip()
+    return str(value)  # of a secret: asterisks
 
 
 def common_profile(assembly: Assembly) -> ModelProfile | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence, Set
 from typing import Any
@@ -60,13 +61,15 @@ def read_message(message: AIMessage, contract: Contract | None) -> Reply:
     if message.tool_calls:
         text = "\n".join(filter(None, [text, *map(_written, message.tool_calls)]))
     sent, received, cached = _bought(message.usage_metadata)
+    defect, useless = _defect(message, text, contract)
     return Reply(
         text=text,
         input_tokens=sent,
         output_tokens=received,
         cached_tokens=cached,
         confidence=_confidence(message),
-        defect=_defect(message, text, contract),
+        defect=defect,
+        useless=useless,
         payload=message,
         metered=message.usage_metadata is not None,
     )
@@ -217,16 +220,20 @@ def _bought(usage: UsageMetadata | None) -> tuple[int, int, int]:
 
 
 def _confidence(message: AIMessage) -> float | None:
-    """Mean log-probability of the answer's tokens, if the provider gave them."""
+    """Mean log-probability of the answer's tokens, if the provider gave numbers for them."""
     log_probs = message.response_metadata.get("logprobs")
     tokens = log_probs.get("content") if isinstance(log_probs, dict) else None
     if not tokens:
         return None
-    return min(float(sum(token["logprob"] for token in tokens)) / len(tokens), 0.0)
+    try:
+        mean = float(sum(token["logprob"] for token in tokens)) / len(tokens)
+    except (KeyError, TypeError):  # what a provider leaves out must not cost its answer
+        return None
+    return None if math.isnan(mean) else min(mean, 0.0)
 
 
-def _defect(message: AIMessage, text: str, contract: Contract | None) -> str | None:
-    """Why a message cannot be accepted whatever its score, or None."""
+def _defect(message: AIMessage, text: str, contract: Contract | None) -> tuple[str | None, bool]:
+    """Why a message cannot be accepted whatever its score, or None; and whether it is of no use."""
     metadata = message.response_metadata
     ended = metadata.get("finish_reason") or metadata.get("stop_reason")
     ended = ended or metadata.get("stopReason") or metadata.get("done_reason")
@@ -237,17 +244,17 @@ def _defect(message: AIMessage, text: str, contract: Contract | None) -> str | N
         )
     ended = str(ended or "").lower()
     if message.additional_kwargs.get("refusal") or ended in _WITHHELD:
-        return "refused"
+        return "refused", False
     if isinstance(message.content, list):
         kinds = {block.get("type") for block in message.content if isinstance(block, dict)}
         if "refusal" in kinds:
-            return "refused"
+            return "refused", False
         if not text.strip() and kinds - {"text", "reasoning", "thinking", "redacted_thinking"}:
             text = "an image, a sound, a file"
-    if ended in _CUT_SHORT:
-        return "cut short"
     if message.invalid_tool_calls:
-        return "a tool call is not valid JSON"
-    if not text.strip():
-        return "empty"
-    return None if contract is None else contract.breach(message)
+        broken: str | None = "a tool call is not valid JSON"
+    elif not text.strip():
+        broken = "empty"
+    else:
+        broken = None if contract is None else contract.breach(message)
+    return ("cut short" if ended in _CUT_SHORT else broken), broken is not None

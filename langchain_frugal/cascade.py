@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
-from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.tools import BaseTool
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, SkipValidation
+from pydantic import ConfigDict, Field, SecretStr, SkipValidation, field_serializer
 
-from frugal_core.cascade import OnFailure
 from frugal_core.errors import FrugalError
 from langchain_frugal._arguments import forwarded, serialisable, sort_arguments
-from langchain_frugal._contract import (
-    STRUCTURED,
-    StructuredOutput,
-    StructuredOutputParser,
-    as_openai_tool,
-)
-from langchain_frugal._drivers import Call, arun, astream, run, stream
-from langchain_frugal._identity import common_profile, identity
-from langchain_frugal._replies import as_result
-from langchain_frugal._tiers import CASCADE, Assembly, Tiers, assemble, models_among
-from langchain_frugal._tracing import PARENT, TracedStreams
+from langchain_frugal._assembly import assemble
+from langchain_frugal._identity import common_profile, described, identity
+from langchain_frugal._model import CascadeModel
+from langchain_frugal._tiers import Tiers, models_among
 
 if TYPE_CHECKING:
     from frugal_core import Policy, Recording
 
 
-class FrugalCascadeLLM(TracedStreams):
+_OBJECTS = (
+    "tiers",
+    "policy",
+    "promise",
+    "scorer",
+    "prices",
+    "request_timeout",
+    "openai_api_key",
+)
+"""Fields whose values need not be plain; they are shown in words."""
+
+
+class FrugalCascadeLLM(CascadeModel):
     """A chat model that asks cheap models first, and dearer ones only where that is needed.
 
     It stands wherever `ChatOpenAI` (or another chat model) stood. A tier's answer is accepted if it
@@ -61,8 +56,9 @@ class FrugalCascadeLLM(TracedStreams):
         scorer: A function (query, answer) -> P(correct), or an object with `judge` and `id`.
         threshold: The score that accepts an answer where no policy says so; 0.8 by default, a rule
             of thumb for the geometric mean of token probabilities.
-        on_failure: Where the last tier fails: "best_draft" returns the best rejected answer,
-            flagged; "raise" raises.
+        on_failure: Where the last tier fails or gives nothing to use (an empty answer, a broken
+            tool call or schema): "best_draft" returns the best rejected answer, flagged; "raise"
+            raises, or returns what the last tier said.
         prices: USD per million tokens by model, `{"my-model": [0.1, 0.4]}`, or a JSON file; over
             the built-in table.
         temperature, max_tokens, timeout, max_retries, api_key, base_url, ...: Every argument of
@@ -125,11 +121,8 @@ class FrugalCascadeLLM(TracedStreams):
     promise: Any = Field(default=None, frozen=True)
     scorer: Any = Field(default=None, frozen=True)
     threshold: float | None = Field(default=None, ge=0, le=1, frozen=True)
-    on_failure: OnFailure = Field(default="best_draft", frozen=True)
     prices: Any = Field(default=None, frozen=True, repr=False)
 
-    temperature: float | None = Field(default=None, frozen=True)
-    max_tokens: int | None = Field(default=None, alias="max_completion_tokens", frozen=True)
     top_p: float | None = Field(default=None, frozen=True)
     seed: int | None = Field(default=None, frozen=True)
     stop: list[str] | str | None = Field(default=None, alias="stop_sequences", frozen=True)
@@ -147,9 +140,6 @@ class FrugalCascadeLLM(TracedStreams):
         default_factory=dict, frozen=True, repr=False, exclude=True
     )
     """Arguments of `ChatOpenAI` that have no field here, by the name of its field."""
-
-    _assembly: Assembly = PrivateAttr()
-    _identity: dict[str, Any] = PrivateAttr()
 
     def __init__(self, **arguments: Any) -> None:
         # Written down for cache keys only (see lc_attributes); computed anew from the arguments.
@@ -222,130 +212,21 @@ class FrugalCascadeLLM(TracedStreams):
         )
         return cls(policy=policy, tiers=tiers, **arguments)
 
-    # Calls
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return as_result(run(self._call(messages, stop, kwargs)))
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return as_result(await arun(self._call(messages, stop, kwargs)))
-
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        for chunk in stream(self._call(messages, stop, kwargs)):
-            if run_manager is not None:
-                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-            yield chunk
-
-    async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        async for chunk in astream(self._call(messages, stop, kwargs)):
-            if run_manager is not None:
-                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-            yield chunk
-
-    def _call(self, messages: list[BaseMessage], stop: Any, kwargs: dict[str, Any]) -> Call:
-        parent = kwargs.pop(PARENT, None)
-        if kwargs.get("n", 1) not in (1, None):
-            raise FrugalError("n must be 1: a cascade returns one answer")
-        kwargs.pop("stream", None)
-        if stop is not None:
-            kwargs["stop"] = stop
-        return Call(self._assembly, messages, kwargs, self.on_failure, parent)
-
-    # Tools and structured output
-
-    def bind_tools(
-        self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
-        *,
-        tool_choice: Any = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Bind tools; each tier gets them in its own provider's way.
-
-        Args:
-            tools: Anything `convert_to_openai_tool` takes, or a provider's own tool as a dict.
-            tool_choice: A tool's name, "auto", "any", "none", True, or a provider's dict.
-            **kwargs: `strict`, `parallel_tool_calls`, `response_format`, and what else the
-                providers' `bind_tools` take.
-        """
-        strict = kwargs.get("strict")
-        if strict is None and kwargs.get("response_format"):
-            strict = True  # as ChatOpenAI does: OpenAI parses a response format with no other tools
-        formatted = [as_openai_tool(tool, strict) for tool in tools]
-        if tool_choice is not None:
-            kwargs["tool_choice"] = tool_choice
-        return self.bind(tools=formatted, **kwargs)
-
-    def with_structured_output(
-        self, schema: Any = None, *, include_raw: bool = False, **kwargs: Any
-    ) -> Runnable[LanguageModelInput, Any]:
-        """Answer in a schema; an answer that does not fit goes to the next tier.
-
-        Args:
-            schema: A pydantic class (v2 or v1), a TypedDict, or a JSON schema; may be omitted with
-                `method="json_mode"`.
-            include_raw: Return `{"raw": message, "parsed": value, "parsing_error": error or None}`.
-            **kwargs: `method` ("json_schema", "function_calling", "json_mode"), `strict`, and what
-                else the tiers' providers take; what is absent is left to each provider's default.
-
-        Raises:
-            ValueError: without a schema, unless the method is "json_mode".
-        """
-        if schema is None and kwargs.get("method") != "json_mode":
-            raise ValueError('schema is missing; only method="json_mode" works without one')
-        options = {name: value for name, value in kwargs.items() if value is not None}
-        target = StructuredOutput(schema, options)
-        shown = {"kwargs": options, "schema": schema}
-        llm = self.bind(**{STRUCTURED: target}, ls_structured_output_format=shown)
-        parser = StructuredOutputParser(target=target)
-        if not include_raw:
-            return llm | parser
-        parsed = RunnablePassthrough.assign(
-            parsed=(lambda answer: answer["raw"]) | parser, parsing_error=lambda _: None
-        )
-        unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
-        return RunnableMap(raw=llm) | parsed.with_fallbacks(
-            [unparsed], exception_key="parsing_error"
-        )
-
-    # Identity
+    # What is shown and written down
 
     @property
     def model(self) -> str | None:
         """The reference, as in `ChatOpenAI`."""
         return self.model_name
 
-    @property
-    def _llm_type(self) -> str:
-        return "frugal-cascade"
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        # Tiers print their headers, and headers hold keys.
+        for name, value in super().__repr_args__():
+            yield name, described(value) if name in _OBJECTS else value
 
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return self._identity
+    @field_serializer(*_OBJECTS)
+    def _in_words(self, value: Any) -> Any:
+        return described(value)
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -367,57 +248,6 @@ class FrugalCascadeLLM(TracedStreams):
         """What is written down besides the fields; the fingerprint keeps cache keys apart."""
         written = serialisable(self.tier_arguments)
         return {**written, "fingerprint": self._identity["fingerprint"]}
-
-    def _get_invocation_params(
-        self, stop: list[str] | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
-        # What the base class computes, without its search for deprecated overrides on each call.
-        kwargs.pop(PARENT, None)
-        return {**self._identity, "_type": self._llm_type, "stop": stop, **kwargs}
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        # No real provider's name: a tracer would price the sum of all tiers as one model's.
-        params = LangSmithParams(
-            ls_provider=CASCADE,
-            ls_model_name=str(kwargs.get("model") or self._identity["model_name"]),
-            ls_model_type="chat",
-        )
-        if (temperature := kwargs.get("temperature", self.temperature)) is not None:
-            params["ls_temperature"] = temperature
-        if (max_tokens := kwargs.get("max_tokens", self.max_tokens)) is not None:
-            params["ls_max_tokens"] = max_tokens
-        if stop:
-            params["ls_stop"] = stop
-        return params
-
-    # Tokens
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Token ids by the last tier's tokenizer."""
-        return self._last.get_token_ids(text)
-
-    def get_num_tokens(self, text: str) -> int:
-        """Tokens of a text by the last tier's tokenizer; an estimate if that is out of reach."""
-        try:
-            return self._last.get_num_tokens(text)
-        except Exception:  # tokenizers are downloaded, and fail in as many ways as networks do
-            return count_tokens_approximately([("user", text)])
-
-    def get_num_tokens_from_messages(
-        self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None, **kwargs: Any
-    ) -> int:
-        """Tokens of messages by the last tier's tokenizer; an estimate if that is out of reach."""
-        try:
-            return self._last.get_num_tokens_from_messages(list(messages), tools, **kwargs)
-        except Exception:  # see get_num_tokens
-            return count_tokens_approximately(messages)
-
-    @property
-    def _last(self) -> BaseChatModel:
-        models = [tier.model for tier in self._assembly.tiers if tier.model is not None]
-        if not models:
-            raise NotImplementedError("the student is the only tier, and it has no tokenizer")
-        return models[-1]
 
     # Construction
 
@@ -458,8 +288,3 @@ class FrugalCascadeLLM(TracedStreams):
         super().__setstate__(state)
         object.__setattr__(self, "__pydantic_private__", {})
         self._assemble()
-
-
-# LangChain inspects these anew on every call.
-for _method in (FrugalCascadeLLM._generate, FrugalCascadeLLM._agenerate):
-    _method.__dict__["__signature__"] = inspect.signature(_method)

@@ -6,24 +6,37 @@ Commands import what they need when they run, so that `frugal --help` answers at
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from frugal_core._version import __version__
-from frugal_core.cli import collect, curve, evaluate, fit
+from frugal_core.cli import collect, curve, demo, evaluate, fit
 from frugal_core.cli.console import complain
 from frugal_core.errors import FrugalError
+
+_UsageError: Any = typer.BadParameter.__mro__[1]
+"""A wrong command line: typer exports the child only, and its parent moves between versions."""
 
 
 class _Commands(TyperGroup):
     """Turns what a user can mend into one line on stderr; FRUGAL_TRACEBACK=1 shows where it was."""
 
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> Any:
+        if not args:  # typer shows the help
+            return super().make_context(info_name, args, *more, **extra)
+        try:
+            return super().make_context(info_name, args, *more, **extra)
+        except _UsageError as error:
+            raise _misused(error, str(info_name)) from None
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except _UsageError as error:
+            command = " ".join(filter(None, [ctx.command_path, ctx.invoked_subcommand]))
+            raise _misused(error, command) from None
         except KeyboardInterrupt:
             complain("interrupted")
             raise typer.Exit(130) from None
@@ -32,6 +45,13 @@ class _Commands(TyperGroup):
                 raise
             complain(error)
             raise typer.Exit(2) from error
+
+
+def _misused(error: Any, command: str) -> typer.Exit:
+    """Say what is wrong with a command line, and where to read how it is meant."""
+    words = error.format_message()
+    complain(f"{words[:1].lower()}{words[1:]}; see {command} --help", "frugal")
+    return typer.Exit(2)
 
 
 app = typer.Typer(
@@ -66,10 +86,7 @@ app.command(epilog=fit.EXAMPLE)(fit.fit)
 app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command(epilog=curve.EXAMPLE)(curve.curve)
 app.command(epilog=collect.EXAMPLE)(collect.collect)
-if find_spec("frugal_core.demo"):
-    from frugal_core.cli import demo
-
-    app.command(epilog=demo.EXAMPLE)(demo.demo)
+app.command(epilog=demo.EXAMPLE)(demo.demo)
 
 
 def main() -> None:

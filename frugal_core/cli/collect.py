@@ -14,7 +14,6 @@ from frugal_core.cli.console import Prices, check_output, complain, console, pro
 from frugal_core.errors import FrugalError
 
 if TYPE_CHECKING:
-    from frugal_core.cascade import Failure, Reply
     from frugal_core.learn.collect import Ask, Quote, Tally
 
 EXAMPLE = (
@@ -81,7 +80,7 @@ def collect(
             "base_url": base_url,
         }
         given = {name: value for name, value in options.items() if value is not None}
-        tiers = _chat_tiers(names, system, given)
+        tiers = _askers(names, system, given)
         _show_quote(quotes, max_output_tokens)
         _confirm(yes)
         try:
@@ -91,21 +90,18 @@ def collect(
             complain(f"interrupted; {output} has what was paid for: run the same command to go on")
             raise typer.Exit(130) from None
     _show_tallies(tallies, output)
-    if stopped := [tally for tally in tallies if tally.stopped]:
-        for tally in stopped:
-            complain(f"{tally.model} was given up: {tally.stopped}; {_REMEDY}")
+    if hopeless := [words for tally in tallies if (words := _hopeless(tally))]:
+        for words in hopeless:
+            complain(words)
         raise typer.Exit(2)
 
 
-def _chat_tiers(
+def _askers(
     names: Sequence[str], system: str | None, arguments: Mapping[str, Any]
 ) -> dict[str, Ask]:
     """How to ask each model through LangChain, exactly as a cascade does when it runs."""
     try:
-        from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-
-        from langchain_frugal._replies import read_error, read_message
-        from langchain_frugal._tiers import _check_arguments, _tier
+        from langchain_frugal.asking import asking, chat_models
     except ImportError as error:
         raise FrugalError(
             f"collect asks models through LangChain ({error}): "
@@ -114,37 +110,12 @@ def _chat_tiers(
     # A server of one's own wants no key, but its client insists on one.
     if "base_url" in arguments and not os.environ.get("OPENAI_API_KEY"):
         arguments = {**arguments, "api_key": "none"}
-    _check_arguments(names, arguments)
-    before = [SystemMessage(system)] if system else []
-
-    def ask_with(name: str) -> Ask:
-        try:
-            chat = _tier(name, name, arguments, True)
-        except FrugalError:
-            raise
-        except Exception as error:  # a provider's client complains in its own way
-            from frugal_core.errors import describe
-
-            raise FrugalError(f"--tier {name}: {describe(error)}; {_REMEDY}") from error
-        model = chat.model
-        assert model is not None, "only a student has no model"
-
-        def ask(question: str) -> Reply | Failure:
-            try:
-                message = model.invoke(
-                    [*before, HumanMessage(question)], {"callbacks": []}, **chat.draft_options
-                )
-                assert isinstance(message, AIMessage)
-                return read_message(message, None)
-            except Exception as error:
-                return read_error(error)[0]
-
-        return ask
-
-    return {name: ask_with(name) for name in names}
-
-
-_REMEDY = "check the model's name, and the provider's key in the environment (OPENAI_API_KEY, ...)"
+    before = [("system", system)] if system else []
+    models = chat_models(names, arguments)
+    return {
+        name: asking(model, lambda question: [*before, ("human", question)])
+        for name, model in models.items()
+    }
 
 
 def _show_quote(quotes: Sequence[Quote], max_output_tokens: int | None) -> None:
@@ -200,6 +171,22 @@ def _show_tallies(tallies: Sequence[Tally], output: Path) -> None:
             remark(f"{tally.model}: {count:,} answers are {defect}")
         if tally.estimated:
             remark(f"{tally.model} reports no usage: {tally.estimated:,} answers have estimates")
+        if tally.failed and not _hopeless(tally):
+            calls = tally.answered + tally.failed
+            first = f"the first with {tally.reason}"
+            remark(f"{tally.model}: {tally.failed:,} of {calls:,} calls failed, {first}")
     if any(tally.failed for tally in tallies):
         remark("Run the same command again to ask what failed.")
     typer.echo(f"Written to {output}")
+
+
+def _hopeless(tally: Tally) -> str | None:
+    """What to say of a tier that did not answer at all; None for one that did."""
+    from langchain_frugal.asking import REMEDY
+
+    if tally.stopped:
+        return f"{tally.model} was given up: {tally.stopped}; {REMEDY}"
+    if tally.failed and not tally.answered:
+        first = f"the first with {tally.reason}"
+        return f"{tally.model}: all {tally.failed:,} calls failed, {first}; {REMEDY}"
+    return None

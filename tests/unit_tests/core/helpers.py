@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from frugal_core.cascade import Ask, Failure, OnFailure, Outcome, Reply, cascade
+from frugal_core.cascade import Ask, Failure, OnFailure, Outcome, Reply
+from frugal_core.loop import cascade
 from frugal_core.policy import Policy
 from frugal_core.recording import Query, Recording
 from frugal_core.replay import Replay, replay, scores_of, with_student

@@ -18,10 +18,9 @@ from frugal_core.cascade import (
     Plan,
     Reply,
     Tier,
-    cascade,
-    is_callers_fault,
 )
 from frugal_core.certifying import Certificate
+from frugal_core.loop import cascade, is_callers_fault
 from frugal_core.pricing import Price
 from frugal_core.scoring import FunctionScorer, LogProbScorer
 from frugal_core.student import STUDENT, Student
@@ -225,6 +224,36 @@ def test_a_dead_last_tier_raises_if_the_user_wants_that() -> None:
 def test_a_defective_draft_is_never_returned_as_the_best() -> None:
     with pytest.raises(TimeoutError):
         run(plan_of({}), said("", defect="empty"), said("", defect="empty"), TimeoutError("down"))
+
+
+def test_a_last_answer_of_no_use_gives_way_to_the_best_sound_draft() -> None:
+    plan = plan_of({"poor": 0.2, "fair": 0.4})
+    outcome, _ = run(plan, said("fair"), said("poor"), said("", defect="empty", useless=True))
+    assert outcome.reply.text == "fair" and outcome.tier == 0 and outcome.degraded
+    assert decisions(outcome)[-2:] == [("c", "rejected"), ("a", "returned")]
+    assert outcome.steps[-2].why == "empty"
+    assert outcome.steps[-1].why == "best draft: the last tier's answer is no use: empty"
+    assert outcome.promise.startswith("no promise")
+    assert outcome.usd == pytest.approx(110e-6 * 111), "it was bought all the same"
+
+
+@pytest.mark.parametrize(
+    ("draft", "last", "on_failure"),
+    [
+        (said("fair"), said("I won't", defect="refused"), "best_draft"),
+        (said("fair"), said("half of", defect="cut short"), "best_draft"),
+        (said("fair"), said("", defect="empty", useless=True), "raise"),
+        (said("", defect="empty", useless=True), said("", defect="empty", useless=True), None),
+        (TimeoutError("down"), said("", defect="empty", useless=True), None),
+    ],
+)
+def test_a_last_answer_stays_if_it_is_of_use_or_nothing_better_is_there(
+    draft: Reply | Exception, last: Reply, on_failure: OnFailure | None
+) -> None:
+    plan = plan_of({"fair": 0.4}, thresholds=(0.5,))
+    outcome, _ = run(plan, draft, last, on_failure=on_failure or "best_draft")
+    assert outcome.reply is last and not outcome.degraded
+    assert outcome.steps[-1].why == f"last tier, though {last.defect}"
 
 
 def test_a_failure_in_the_middle_of_a_live_stream_raises() -> None:

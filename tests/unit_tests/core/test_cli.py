@@ -92,6 +92,45 @@ class TestCommand:
         assert done.returncode != 0
         assert "Traceback" in done.stderr
 
+    @pytest.mark.parametrize(
+        ("typed", "said"),
+        [
+            ("fit", "missing argument 'RECORDING'; see frugal fit --help"),
+            ("fit x.jsonl", "missing option '-o' / '--output'; see frugal fit --help"),
+            ("fit x.jsonl -o", "option '-o' requires an argument; see frugal fit --help"),
+            ("fit x.jsonl -o y --bogus", "no such option: --bogus; see frugal fit --help"),
+            ("eval a b c", "got unexpected extra argument(s) (c); see frugal eval --help"),
+            ("fits", "no such command 'fits'. Did you mean 'fit'? See frugal --help"),
+            ("--bogus", "no such option: --bogus; see frugal --help"),
+        ],
+    )
+    def test_a_wrong_command_line_is_one_line(self, typed: str, said: str) -> None:
+        result = run(*typed.split())
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == f"frugal: {said}\n"
+
+    @pytest.mark.parametrize(
+        ("typed", "option"),
+        [("fit x -o y --promise abc", "promise"), ("fit x -o y --seed -1", "seed")],
+    )
+    def test_a_bad_value_names_its_option(self, typed: str, option: str) -> None:
+        result = run(*typed.split())
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"frugal: invalid value for '--{option}': ")
+        assert result.stderr.endswith("; see frugal fit --help\n")
+        assert result.stderr.count("\n") == 1
+
+    def test_a_wrong_command_line_in_a_process_of_its_own(self) -> None:
+        program = "import sys; sys.argv[0] = 'frugal'; from frugal_core.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", program, "fit"], capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "frugal: missing argument 'RECORDING'; see frugal fit --help\n"
+
+    def test_nothing_typed_shows_the_help(self) -> None:
+        assert "Commands" in run().output
+
     def test_interruption(
         self, recording: Path, fit: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -165,6 +204,13 @@ class TestFit:
         assert "agreement with large" in result.stdout
         assert "no gold labels" in result.stdout
 
+    def test_hints_speak_of_options(self, tmp_path: Path, fit: Callable[..., Result]) -> None:
+        write_prices(tmp_path)
+        bare = [{k: v for k, v in row.items() if k != "reference"} for row in rows(60)]
+        message = refused(fit(write(tmp_path / "bare.jsonl", bare)))
+        assert "fit with --labels reference to promise agreement" in message
+        assert "labels=" not in message
+
     def test_only_some_tiers(self, recording: Path, fit: Callable[..., Result]) -> None:
         summary = json.loads(fit(recording, "--tiers", "small", "--json").stdout)
         assert [single["model"] for single in summary["singles"]] == ["small"]
@@ -237,6 +283,14 @@ class TestEval:
         ]
         broken = write(tmp_path / "worse.jsonl", worse)
         assert "DID NOT HOLD" in run("eval", tmp_path / "my.frugal", broken).stdout
+
+    def test_hints_speak_of_options(
+        self, recording: Path, fit: Callable[..., Result], tmp_path: Path
+    ) -> None:
+        fit(recording, "--promise", 0.02)
+        bare = [{k: v for k, v in row.items() if k != "reference"} for row in rows(60)]
+        result = run("eval", tmp_path / "my.frugal", write(tmp_path / "bare.jsonl", bare))
+        assert "fit with --labels reference to measure agreement" in refused(result)
 
     def test_missing_model(
         self, recording: Path, fit: Callable[..., Result], tmp_path: Path

@@ -84,6 +84,11 @@ class TestQuestions:
         assert read_questions(lines) == wanted
         assert read_questions(table) == wanted
 
+    def test_a_cell_may_hold_a_whole_document(self, tmp_path: Path) -> None:
+        path = tmp_path / "q.csv"
+        path.write_text(f"query\n{'word ' * 100_000}\n")
+        assert len(read_questions(path)[0].text) == 500_000
+
     def test_a_compressed_recording_is_a_list_of_questions(self, tmp_path: Path) -> None:
         path = tmp_path / "answers.jsonl.gz"
         with gzip.open(path, "wt") as file:
@@ -437,12 +442,39 @@ class TestCommand:
             result = run(*arguments(server, "cheap"), "--yes")
         assert result.exit_code == 0
         assert re.search(r"openai:cheap +11 +1 ", result.stdout)
+        assert "openai:cheap: 1 of 12 calls failed, the first with " in result.stderr
         assert "again" in result.stderr
         failed = [row for row in read(Path("a.jsonl")).values() if "failures" in row]
         assert len(failed) == 1
         with ScriptedServer("4") as server:
             run(*arguments(server, "cheap"), "--yes")
         assert len(server.requests) == 1
+
+    def test_a_tier_that_never_answers(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "a-most-secret-value")
+        broken = Fault.bad_request("no, a-most-secret-value")
+        with ScriptedServer({"cheap": broken, "strong": "4"}) as server:
+            result = run(*arguments(server, "cheap", "strong"), "--yes")
+        assert result.exit_code == 2
+        (complaint,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert complaint.startswith("error: openai:cheap: all 12 calls failed, the first with ")
+        assert "a-most-secret-value" not in result.output
+        assert "Run the same command again" in result.stderr
+        rows = read(Path("a.jsonl")).values()
+        assert all("openai:cheap" in row["failures"] for row in rows)
+        assert all("openai:strong" in row["answers"] for row in rows)
+
+    def test_a_dead_server(self, folder: Path) -> None:
+        with ScriptedServer("4") as server:
+            pass
+        result = run(*arguments(server, "cheap"), "--yes", "--concurrency", "12")
+        assert result.exit_code == 2
+        assert "error: openai:cheap: all 12 calls failed, the first with " in result.stderr
+        assert "that the server can be reached" in result.stderr
+        assert len(read(Path("a.jsonl"))) == 12
+        with ScriptedServer("4") as server:
+            assert run(*arguments(server, "cheap"), "--yes").exit_code == 0
+        assert len(server.requests) == 12
 
     def test_a_wrong_key(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENAI_API_KEY", "a-most-secret-value")
@@ -458,13 +490,13 @@ class TestCommand:
     def test_a_missing_key(self, folder: Path) -> None:
         result = run(*arguments(None, "gpt-4o-mini"), "--yes")
         assert result.exit_code == 2
-        assert result.stderr.startswith("error: --tier openai:gpt-4o-mini: ")
+        assert result.stderr.startswith("error: tier 'openai:gpt-4o-mini': ")
         assert "OPENAI_API_KEY" in result.stderr
 
     def test_langchain_is_not_installed(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(sys.modules, "langchain_core.messages", None)
+        monkeypatch.setitem(sys.modules, "langchain_frugal.asking", None)
         result = run(*arguments(None, "gpt-4o-mini"), "--yes")
         assert result.exit_code == 2
         assert "pip install 'frugal-cascade[langchain]'" in result.stderr

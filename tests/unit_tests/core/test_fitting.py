@@ -427,7 +427,7 @@ def test_the_prices_and_their_date_are_kept() -> None:
         ({"promise": 0.01, "labels": "silver"}, "'silver'"),
         ({"promise": 0.01, "reference": "other"}, "'other' is none of the models"),
         ({"promise": 0.01, "tiers": ["other", "small"]}, "other not in the recording"),
-        ({"promise": 0.01, "tiers": []}, "no answer of any model"),
+        ({"promise": 0.01, "tiers": []}, "tiers is empty"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any], says: str) -> None:

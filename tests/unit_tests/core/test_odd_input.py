@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from frugal_core import Policy, Recording, fit
+from frugal_core import Policy, Promise, Recording, fit
 from frugal_core.cli import app
 from frugal_core.cli.console import console, percent, saved
-from frugal_core.errors import FitError, PolicyError, RecordingError, describe
+from frugal_core.errors import FitError, FrugalError, PolicyError, RecordingError, describe
 from frugal_core.learn.collection import read_questions
 from tests.unit_tests.core.helpers import PRICES, closed, closed_rows
 
@@ -28,6 +30,47 @@ def test_a_negative_seed() -> None:
         fit(closed(50), promise=0.1, seed=-1)
     arguments = ["fit", "x.jsonl", "-o", "x.frugal", "--seed", "-1"]
     assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"promise": "abc"}, "promise: epsilon 'abc' must be a number"),
+        ({"promise": True}, "promise: epsilon True must be a number"),
+        ({"promise": float("nan")}, "promise: epsilon nan must be a number"),
+        ({"promise": [0.01]}, r"promise: epsilon \[0.01\] must be a number"),
+        ({"budget": "x"}, "budget 'x' must be a number >= 0: USD per 1,000 queries"),
+        ({"budget": True}, "budget True must be a number"),
+        ({"budget": float("nan")}, "budget nan must be a number"),
+        ({"budget": -1}, "budget -1 must be a number >= 0"),
+        ({"budget": 0, "student": False}, "budget 0: the cheapest policy costs"),
+        ({"promise": 0.1, "tiers": []}, "tiers is empty: give a list .*: small, medium, large"),
+        ({"promise": 0.1, "tiers": "small"}, "tiers is one name, 'small': give a list"),
+        ({"promise": 0.1, "tiers": [3, "tiny"]}, "tiers: 3, tiny not in the recording, which has"),
+        ({"promise": 0.1, "seed": "x"}, "seed 'x': a whole number"),
+    ],
+)
+def test_aims_and_tiers_that_are_none(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(FrugalError, match=message):
+        fit(closed(50), **wrong)
+
+
+def test_a_recording_without_an_answer() -> None:
+    rows = [row | {"answers": {}} for row in closed_rows(20)]
+    with pytest.raises(FitError, match="the recording holds no answer of any model"):
+        fit(Recording.from_rows(rows, prices=PRICES), promise=0.1)
+
+
+def test_a_confidence_that_is_none() -> None:
+    for wrong in ("high", True, 95, float("nan")):
+        with pytest.raises(FrugalError, match=f"promise: confidence {wrong!r} must be a number"):
+            Promise(0.01, wrong)  # type: ignore[arg-type]
+
+
+def test_a_promise_given_as_a_numpy_number_can_be_written_down(tmp_path: Path) -> None:
+    policy = fit(closed(600, signal=0.9), promise=np.float32(0.1))  # type: ignore[arg-type]
+    assert policy.certificate is not None
+    policy.save(tmp_path / "p.frugal")
 
 
 @pytest.mark.parametrize("tokens", [10**400, 1e300, float("inf"), float("nan")])

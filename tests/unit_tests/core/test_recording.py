@@ -6,6 +6,8 @@ import csv
 import gzip
 import json
 import math
+import os
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from frugal_core.errors import RecordingError
 from frugal_core.recording import Query, Recording, normalise, text_groups, to_row
+from frugal_core.table import find_labels
 from tests.unit_tests.core.helpers import PRICES, answer, closed, free, with_gaps
 
 ROWS: list[dict[str, Any]] = [
@@ -122,6 +125,46 @@ def test_a_model_without_an_answer_stays_without_in_parquet(tmp_path: Path) -> N
         assert same(loaded, Recording.from_rows(ROWS[: len(rows)]))
 
 
+@pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.gz"])
+def test_a_recording_is_saved_whole_or_not_at_all(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    recording = Recording.from_rows(ROWS, prices=PRICES)
+    recording.save(path)
+    before = path.read_bytes()
+
+    def full(query: Query) -> dict[str, Any]:
+        if query.id == "second":
+            raise OSError(28, "No space left on device")
+        return to_row(query)
+
+    monkeypatch.setattr("frugal_core.recording.to_row", full)
+    with pytest.raises(OSError, match="No space"):
+        recording.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions and links of POSIX")
+def test_saving_keeps_permissions_and_links(tmp_path: Path) -> None:
+    path, fresh, link = tmp_path / "r.jsonl", tmp_path / "new.jsonl", tmp_path / "link.jsonl"
+    recording = Recording.from_rows(ROWS, prices=PRICES)
+    path.write_text("old")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    recording.save(link)
+    assert link.is_symlink() and same(Recording.load(path), recording)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    fresh.touch()
+    usual = fresh.stat().st_mode
+    fresh.unlink()
+    recording.save(fresh)
+    assert fresh.stat().st_mode == usual
+    recording.save("/dev/null")
+    assert not Path("/dev/null").is_file()
+
+
 @pytest.mark.parametrize("name", ["r.csv", "r.parquet", "r.csv.gz"])
 def test_saving_under_a_name_that_could_not_be_read_back_is_refused(
     tmp_path: Path, name: str
@@ -205,7 +248,7 @@ def test_a_line_that_is_no_object_is_named(tmp_path: Path) -> None:
         ("query,answers\nq,[1]\n", "line 2, answers: expected an object"),
         ("query,m.text\nq,one,two\n", "line 2: more cells than columns"),
         ('query,m.text,m.input_tokens\n"two\nlines",x,many\n', "line 3, m.input_tokens"),
-        (f"query\n{'x' * 140_000}\n", "field larger than field limit"),
+        (f"query\n{'x' * (2**24 + 1)}\n", "field larger than field limit"),
     ],
 )
 def test_a_malformed_csv_row_is_named(tmp_path: Path, text: str, says: str) -> None:
@@ -214,6 +257,23 @@ def test_a_malformed_csv_row_is_named(tmp_path: Path, text: str, says: str) -> N
     with pytest.raises(RecordingError) as caught:
         Recording.load(path)
     assert str(path) in str(caught.value) and says in str(caught.value)
+
+
+def test_a_cell_may_hold_a_whole_document(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    document = "word " * 100_000
+    path.write_text(f"query,m.text,m.input_tokens,m.output_tokens\n{document},x,1,1\n")
+    (query,) = Recording.load(path)
+    assert query.text == document
+
+
+def test_a_longer_limit_of_the_users_own_is_left_alone(tmp_path: Path) -> None:
+    before = csv.field_size_limit(2**26)
+    try:
+        Recording.load(write_csv(tmp_path / "r.csv", flat(ROWS)))
+        assert csv.field_size_limit() == 2**26
+    finally:
+        csv.field_size_limit(before)
 
 
 def cut_gzip(path: Path) -> None:
@@ -278,6 +338,22 @@ def correct_with(grader: Any, text: str, gold: str) -> bool | None:
         ("normalised", "up or down", "up", False),
         ("normalised", "STRASSE", "straße", True),
         ("normalised", "", "", True),
+        ("normalised", "4", "4.0", True),
+        ("normalised", " **4.50** ", "4.5.", True),
+        ("normalised", "+007", "7", True),
+        ("normalised", "-4", "4", False),
+        ("normalised", ".5", "0.50", True),
+        ("normalised", ".5", "5", False),
+        ("normalised", "0.1", "0.10000000000000001", False),
+        ("normalised", "$4.00", "$4", True),
+        ("normalised", "4.0 %", "4%", True),
+        ("normalised", "4%", "4", False),
+        ("normalised", "$4", "4", False),
+        ("normalised", "4.0 apples", "4 apples", False),
+        ("normalised", "1.2.3", "1.2.30", False),
+        ("normalised", "1e2", "100", False),
+        ("normalised", "12:30", "12.30", False),
+        ("exact", "4", "4.0", False),
         ("exact", "up", "up", True),
         ("exact", "Up", "up", False),
         ("number", "It costs $1,234.50 in all", "1234.5", True),
@@ -291,6 +367,15 @@ def correct_with(grader: Any, text: str, gold: str) -> bool | None:
 )
 def test_graders(grader: Any, text: str, gold: str, correct: bool) -> None:
     assert correct_with(grader, text, gold) is correct
+
+
+def test_equal_numbers_stay_different_labels() -> None:
+    said = ["4", "4.0", "5", "6"]
+    rows = [
+        {"query": f"q{i}", "reference": said[i % 4], "answers": {"m": answer(said[i % 3])}}
+        for i in range(60)
+    ]
+    assert find_labels(Recording.from_rows(rows)) == ["4", "4.0", "5", "6"]
 
 
 def test_an_unknown_grader_is_refused_with_the_choice() -> None:

@@ -13,8 +13,8 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField
 
-from frugal_core.cascade import VERIFICATION
 from frugal_core.errors import FrugalError
+from frugal_core.loop import VERIFICATION
 from langchain_frugal import FrugalCascadeLLM
 from tests.unit_tests.langchain.fakes import Fake, right
 
@@ -230,12 +230,63 @@ async def test_all_tiers_fail(way: Way) -> None:
 
 
 @every_way
-async def test_a_bug_in_the_scorer_is_not_swallowed(way: Way) -> None:
-    def broken(query: str, answer: str) -> float:
-        raise ZeroDivisionError
+async def test_a_bug_in_the_scorer_costs_no_answer(way: Way) -> None:
+    """It is told in the trail and in the log; a call in production must not die of it."""
 
-    with pytest.raises(ZeroDivisionError):
-        await way(two(scorer=broken))
+    def broken(query: str, answer: str) -> float:
+        raise ZeroDivisionError("by zero")
+
+    message = await way(two(scorer=broken))
+    assert trail(message) == [("a", "rejected"), ("b", "accepted")]
+    first = message.response_metadata["frugal"]["trail"][0]
+    assert first["why"] == "no score: the scorer raised ZeroDivisionError: by zero"
+
+
+LOOK = {"name": "look", "description": "", "parameters": {}}
+BAD_CALL = AIMessage("", tool_calls=[{"name": "no_such", "args": {}, "id": "1"}])
+
+
+@every_way
+@pytest.mark.parametrize("ended", [{}, {"finish_reason": "length"}], ids=["empty", "all thought"])
+async def test_an_empty_last_answer_gives_way_to_the_draft(way: Way, ended: Any) -> None:
+    check_draft(await way(two(first="a draft", second=AIMessage("", response_metadata=ended))))
+
+
+@pytest.mark.parametrize("way", [invoke, ainvoke])
+async def test_a_broken_last_tool_call_gives_way_to_the_draft(way: Way) -> None:
+    check_draft(await way(two(first="a draft", second=BAD_CALL).bind_tools([LOOK])))
+
+
+def check_draft(message: AIMessage) -> None:
+    assert str(message.content).strip() == "a draft"
+    assert trail(message) == [("a", "rejected"), ("b", "rejected"), ("a", "returned")]
+    assert message.response_metadata["frugal"]["degraded"] is True
+    assert message.usage_metadata is not None
+    assert message.usage_metadata["total_tokens"] == 30
+
+
+@pytest.mark.parametrize("way", [stream, astream])
+async def test_what_has_been_streamed_stays(way: Way) -> None:
+    message = await way(two(first="a draft", second=BAD_CALL).bind_tools([LOOK]))
+    assert message.tool_calls[0]["name"] == "no_such"
+    assert message.response_metadata["frugal"]["degraded"] is False
+    steps = message.response_metadata["frugal"]["trail"]
+    assert steps[-1]["why"] == "last tier, though called an unknown tool: no_such"
+
+
+@every_way
+async def test_a_last_answer_of_no_use_is_returned_if_that_is_wanted(way: Way) -> None:
+    message = await way(two(second=AIMessage(""), on_failure="raise"))
+    assert message.content == ""
+    assert trail(message)[-1] == ("b", "accepted")
+
+
+@pytest.mark.parametrize("token", [{"logprob": None}, {}, {"logprob": float("nan")}])
+def test_log_probabilities_that_are_none_cost_no_answer(token: dict[str, Any]) -> None:
+    said = AIMessage("Paris", response_metadata={"logprobs": {"content": [token]}})
+    cheap = Fake(model="a", says=[said, "Yes."])
+    message = FrugalCascadeLLM(tiers=[cheap, Fake(model="b")]).invoke("Q")
+    assert trail(message) == [("a", "accepted"), ("a", "verified")]
 
 
 @pytest.mark.parametrize("way", [stream, astream])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
 from pydantic import ValidationError
@@ -23,6 +24,7 @@ from frugal_core.pricing import PriceBook
 from frugal_core.scoring import FunctionScorer
 from langchain_frugal import FrugalCascadeLLM
 from tests.unit_tests.langchain.fakes import Fake, right
+from tests.unit_tests.langchain.test_calls import joined
 
 KEY = "sk-very-secret"
 
@@ -194,9 +196,14 @@ def test_the_ladder_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> Non
     assert AS_OF in caplog.text
 
 
-@pytest.mark.parametrize("model", ["my-own-model", "gpt-4o-mini"])
+CHEAPEST = sorted({ladder.rungs[0] for ladder in LADDERS if not cheaper_models(ladder.rungs[0])})
+
+
+@pytest.mark.parametrize("model", ["my-own-model", "openai:gpt-4o-mini", *CHEAPEST])
 def test_without_a_ladder_the_tiers_must_be_named(model: str) -> None:
-    with pytest.raises(FrugalError, match=r"no cheaper models.*tiers="):
+    assert "gpt-4o-mini" in CHEAPEST
+    hint = rf"no cheaper models .* '{model}' .*: tiers=\[\"provider:cheaper-model\", \"{model}\"\]"
+    with pytest.raises(FrugalError, match=hint):
         FrugalCascadeLLM(model=model, api_key=KEY)
 
 
@@ -322,9 +329,18 @@ def test_promise_that_the_policy_keeps() -> None:
     assert llm.invoke("Q").response_metadata["frugal"]["promise"] == certificate().sentence
 
 
+@pytest.mark.parametrize("promise", ["abc", True, float("nan"), -1, 2])
+def test_promise_that_is_none(promise: Any) -> None:
+    with pytest.raises(FrugalError, match=r"promise: epsilon .* must be a number in"):
+        FrugalCascadeLLM(tiers=[Fake()], promise=promise)
+
+
 def test_promise_without_a_policy() -> None:
     with pytest.raises(PolicyError, match=r"needs a policy: fit one"):
         FrugalCascadeLLM(tiers=[Fake()], promise=0.01)
+
+
+NOTHING = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
 
 
 class _Student:
@@ -337,7 +353,11 @@ def test_student_answers_without_a_chat_model() -> None:
     llm = FrugalCascadeLLM(tiers=[strong], policy=policy("student", "strong", student=_Student()))
     easy = llm.invoke("an easy one")
     assert (easy.content, easy.response_metadata["model_name"]) == ("right", "student")
-    assert easy.usage_metadata is None
+    with get_usage_metadata_callback() as usage:
+        for said in (llm.invoke("an easy one"), joined(list(llm.stream("an easy one")))):
+            assert said.usage_metadata == NOTHING, "known to be nothing, not unknown"
+    assert usage.usage_metadata == {"student": NOTHING}
+    assert easy.usage_metadata == NOTHING
     assert strong.calls == []
     assert llm.invoke("a hard one").content == "right indeed"
     assert "".join(str(chunk.text) for chunk in llm.stream("an easy one")) == "right"

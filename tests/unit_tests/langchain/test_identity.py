@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
@@ -132,8 +134,6 @@ def test_serialising_there_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     llm = FrugalCascadeLLM(
         tiers=[tier, "openai:gpt-4o"], temperature=0, threshold=0.7, verbosity="low", api_key="k"
     )
-    import json
-
     loaded = load(
         json.loads(dumps(llm)),
         allowed_objects=[FrugalCascadeLLM, ChatOpenAI],
@@ -143,6 +143,30 @@ def test_serialising_there_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded._identifying_params == llm._identifying_params
     assert loaded.tier_arguments == {"verbosity": "low"}
     assert loaded.openai_api_key.get_secret_value() == "from the environment"
+
+
+def test_dumping_hides_secrets_and_describes_objects() -> None:
+    secret = "sk-very-secret"
+    tier = ChatOpenAI(
+        model="gpt-4o-mini",
+        api_key=SecretStr(secret),
+        default_headers={"Authorization": f"Bearer {secret}"},
+    )
+    for key in (secret, lambda: secret):
+        llm = FrugalCascadeLLM(
+            tiers=[tier, "openai:gpt-4o"],
+            api_key=key,
+            scorer=right,
+            timeout=httpx.Timeout(3.0),
+            prices={"gpt-4o": [1.0, 2.0]},
+            default_headers={"Authorization": f"Bearer {secret}"},
+        )
+        shown = llm.model_dump()
+        assert json.loads(llm.model_dump_json()) == shown
+        assert shown["tiers"] == ["ChatOpenAI(gpt-4o-mini)", "openai:gpt-4o"]
+        assert shown["scorer"] == "function right"
+        assert shown["prices"] == {"gpt-4o": [1.0, 2.0]}
+        assert secret not in json.dumps(shown) + repr(llm) + str(llm)
 
 
 @pytest.mark.parametrize("pickler", ["pickle", "cloudpickle"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 
-from frugal_core import Policy, Recording, fit
-from frugal_core.errors import PolicyError
+from frugal_core import Policy, Promise, Recording, fit
+from frugal_core.errors import FrugalError, PolicyError
 from langchain_frugal import FrugalCascadeLLM
 from tests.unit_tests.langchain.fakes import Fake
 
@@ -89,6 +90,20 @@ def test_fit_uses_only_the_tiers_that_are_there(recording: Recording) -> None:
     assert [tier["name"] for tier in llm._identifying_params["tiers"]] == ["large"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"tiers": []}, "tiers is empty"),
+        ({"tiers": {"medium": Fake()}}, "no answers of medium; it has small, large"),
+        ({"promise": "abc"}, "promise: epsilon 'abc' must be a number"),
+        ({"promise": None, "budget": "x"}, "budget 'x' must be a number"),
+    ],
+)
+def test_fit_says_what_is_wrong(recording: Recording, wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(FrugalError, match=message):
+        FrugalCascadeLLM.fit(recording, **{"promise": 0.05, **wrong})
+
+
 def test_nothing_is_promised_for_scores_without_the_confidence_they_rest_on() -> None:
     """A policy that was tested with log-probabilities, run on a tier that gives none."""
     draw = random.Random(0)
@@ -113,6 +128,18 @@ def test_nothing_is_promised_for_scores_without_the_confidence_they_rest_on() ->
         promises.append(message.response_metadata["frugal"]["promise"])
     assert promises[0].startswith("with 95 % confidence at most 10 points below large")
     assert promises[1].startswith("no promise: small gave no log-probabilities")
+
+
+def test_a_cascade_with_a_policy_can_be_dumped(recording: Recording) -> None:
+    """Without the policy's weights, which are no JSON, and a megabyte."""
+    policy = fit(recording, promise=0.05, reference="large", student=False)
+    llm = FrugalCascadeLLM.from_policy(policy, tiers=tiers(), promise=Promise(0.05))
+    shown = json.loads(llm.model_dump_json())
+    assert shown == json.loads(json.dumps(llm.model_dump()))
+    assert shown["policy"] == f"Policy(small > large; {policy.digest[:12]})"
+    assert shown["tiers"] == {"small": "Fake(fake)", "large": "Fake(fake)"}
+    assert shown["promise"] == "Promise(epsilon=0.05, confidence=0.95)"
+    assert len(repr(llm)) < 1000
 
 
 def test_a_policy_is_a_policy_or_its_path() -> None:

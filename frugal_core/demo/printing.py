@@ -1,0 +1,146 @@
+"""How the demo prints: progress, the comparison, and the trails of some answers."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from frugal_core.demo.results import Live, Report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def console() -> Console:
+    """Readable in 80 columns, and without control characters where nobody looks."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 80
+    return Console(highlight=False, width=width)
+
+
+@contextmanager
+def progress(out: Console, what: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """A progress bar with the time that is left, on a terminal; a line with the time it took."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    started = time.perf_counter()
+    counter = [] if total is None else [MofNCompleteColumn()]
+    bar = Progress(
+        TextColumn("   {task.description}"),
+        BarColumn(),
+        *counter,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task(what, total=total or 1.0)
+
+        def advance(share: float | None = None) -> None:
+            if share is None:
+                bar.advance(task)
+            else:
+                bar.update(task, completed=share)
+
+        yield advance
+    out.print(f"   {what} in {time.perf_counter() - started:.0f} s")
+
+
+def show(report: Report, reference: str, out: Console) -> None:
+    """The comparison, the certificate, three trails, and what to do next."""
+    from frugal_core.evaluation import wilson
+
+    out.print(f"   before: {reference} alone; after: the cascade in its place\n")
+    out.print(_comparison(report))
+    n, right = len(report.after), sum(live.right for live in report.after)
+    low, high = wilson(right, n)
+    shares = Counter(live.steps[-1]["model"] for live in report.after)
+    answered = ", ".join(f"{model} {count}" for model, count in shares.most_common())
+    out.print(
+        f"\nAnswered by: {answered}. {n} headlines alone say little: the cascade's accuracy is "
+        f"{100 * low:.0f} to {100 * high:.0f} % with 95 % confidence."
+    )
+    certificate = report.policy.certificate
+    claim = certificate.sentence if certificate else "nothing is promised; see above"
+    out.print(f"[bold]Certificate[/bold]: {claim}.")
+    out.print("\n[bold]Three of the answers[/bold]")
+    for live in _examples(report.after):
+        _show_trail(live, out)
+    folder = report.folder
+    out.print("\nThe recording and the policy are kept; the live answers can be replayed:")
+    for command in (
+        f"frugal eval {folder / 'policy.frugal'} {folder / 'live.jsonl.gz'}",
+        f"frugal curve {folder / 'live.jsonl.gz'} --policy {folder / 'policy.frugal'} "
+        f"--prices {folder / 'prices.json'} -o {folder / 'curve.html'}",
+        f"frugal demo --seed {report.seed + 1}",
+    ):
+        out.print(f"   {command}", soft_wrap=True)
+
+
+def _comparison(report: Report) -> Table:
+    """Before and after, on the same live headlines."""
+    from rich.table import Table
+
+    n = len(report.after)
+    table = Table(f"{n} live headlines", box=None, pad_edge=False, padding=(0, 2))
+    for column in ("before", "after", "change"):
+        table.add_column(column, justify="right")
+
+    def compare(name: str, value: Callable[[Live], float], form: str, scale: float = 1.0) -> None:
+        one, two = (scale * sum(map(value, lives)) for lives in (report.before, report.after))
+        change = f"{100 * (two / one - 1):+.0f} %" if one else ""
+        table.add_row(name, format(one, form), format(two, form), change)
+
+    right = [sum(live.right for live in lives) / n for lives in (report.before, report.after)]
+    points = f"{100 * (right[1] - right[0]):+.0f} points"
+    table.add_row("accuracy", f"{100 * right[0]:.0f} %", f"{100 * right[1]:.0f} %", points)
+    compare("calls of a model", _calls, ",.0f")
+    compare("tokens", lambda live: live.input_tokens + live.output_tokens, ",.0f")
+    compare("USD per 1,000 headlines", lambda live: live.usd, ".5f", 1000 / n)
+    compare("seconds per headline", lambda live: live.seconds, ".3f", 1 / n)
+    return table
+
+
+def _calls(live: Live) -> int:
+    """How often a model was asked; the student is none."""
+    return sum(step["input_tokens"] > 0 for step in live.steps) if live.steps else 1
+
+
+def _examples(lives: Sequence[Live]) -> list[Live]:
+    """Three answers that show what can happen: accepted at once, passed on, and wrong."""
+    kinds = (
+        [live for live in lives if live.right and len(live.steps) == 1],
+        [live for live in lives if live.right and len(live.steps) > 1],
+        [live for live in lives if not live.right],
+    )
+    chosen = [live for kind in kinds for live in kind[:1]]
+    return (chosen + [live for live in lives if live not in chosen])[:3]
+
+
+def _show_trail(live: Live, out: Console) -> None:
+    from rich.markup import escape
+
+    verdict = "right" if live.right else f"wrong, it is {live.headline.label}"
+    out.print(f' "{escape(live.headline.text)}": {escape(live.said)} ({verdict})')
+    for step in live.steps:
+        tokens = step["input_tokens"] + step["output_tokens"]
+        cost = f"{tokens} tokens, {step['seconds']:.3f} s" if tokens else "no tokens"
+        out.print(f"   {step['model']}: {step['decision']}, {step['why']}; {cost}")
+
+
+def sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
