@@ -1,0 +1,225 @@
+"""Fit the cache's score and judge it: `frugal_core/data/decision.json.gz`.
+
+    python -m benchmarks.cache_calibration
+
+The score is fitted on lookups made of Quora's labelled question pairs and on questions changed by
+rules. The judged lookups that ship beside it, from which every threshold is certified, are scored
+out of fold: by a fit without their own questions.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.changed_questions import changed
+from benchmarks.question_pairs import NEIGHBOURS, Lookup, Pair, Texts, load, neighbours
+from frugal_core.arrays import Bools, Floats, Ints
+from frugal_core.cache.calibration import Evidence, certify
+from frugal_core.cache.decision import FEATURES, Decision, Neighbour, Trees, features
+from frugal_core.cache.guard import objection
+from frugal_core.cache.lexicon import english
+from frugal_core.cache.wording import compare, read
+from frugal_core.embedding import MiniLM
+
+OUTPUT = Path(__file__).resolve().parents[1] / "frugal_core" / "data" / "decision.json.gz"
+FOLDS = 5
+CHANGED_SHARE, SAME_SHARE = 0.2, 0.06
+"""Weight of a changed question in the fit, against 1 for a pair; of those that stay the same, so
+little that they teach what is harmless without outvoting the pairs."""
+
+
+def rows(lookups: Sequence[Lookup]) -> tuple[Floats, Bools, Floats]:
+    """Features and rightness of the nearest neighbour that no guard forbids, and the part.
+
+    Returns:
+        Shapes (n, features), (n,) and (n,); lookups without such a neighbour are left out.
+    """
+    found: list[tuple[Floats, bool, int]] = []
+    for lookup in lookups:
+        new = read(lookup.asked)
+        for i, question in enumerate(lookup.neighbours):
+            old = read(question)
+            difference = compare(new, old, english())
+            if objection(new, old, difference) is None:
+                row = features(new, old, difference, lookup.cosines[i:], english())
+                found.append((row, lookup.right[i], lookup.part))
+                break
+    x, right, parts = zip(*found, strict=True)
+    return np.array(x), np.array(right), np.array(parts)
+
+
+def fit(lookups: Sequence[Lookup], changes: Sequence[Lookup], seed: int = 0) -> Trees:
+    """Fit the score on lookups and on changed questions.
+
+    Args:
+        lookups: From labelled pairs.
+        changes: Changed questions, the original among their neighbours.
+        seed: Of the features that each split may use.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    x, right, _ = rows(lookups)
+    x_changed, same, _ = rows(changes)
+    x = np.concatenate([x, x_changed])
+    right = np.concatenate([right, same])
+    weights = np.ones(len(x))
+    weights[-len(same) :] = np.where(same, SAME_SHARE, CHANGED_SHARE)
+    model = HistGradientBoostingClassifier(
+        max_iter=100,
+        learning_rate=0.06,
+        max_leaf_nodes=15,
+        max_depth=6,
+        l2_regularization=5.0,
+        min_samples_leaf=40,
+        max_features=0.4,
+        early_stopping=False,
+        random_state=seed,
+    )
+    model.fit(
+        np.concatenate([x, lonely(x, seed)]),
+        np.concatenate([right, right]),
+        sample_weight=np.concatenate([weights, weights / 2]),
+    )
+    return trees_of(model)
+
+
+def lonely(x: Floats, seed: int) -> Floats:
+    """The same rows as they would be in a small cache, where nothing else is near."""
+    alone = x.copy()
+    following = np.random.default_rng(seed).uniform(0.0, 0.4, len(x))
+    columns = [
+        FEATURES.index(name)
+        for name in ("lead over the next", "cosine of the next", "mean cosine of the others")
+    ]
+    alone[:, columns] = np.column_stack([x[:, 0] - following, following, 0.8 * following])
+    return alone
+
+
+def trees_of(model: Any) -> Trees:
+    """The trees of a fitted scikit-learn model, by its published node layout."""
+    roots, parts, start = [], [], 0
+    depth = 0
+    for (predictor,) in model._predictors:
+        nodes = predictor.nodes
+        roots.append(start)
+        leaf = nodes["is_leaf"].astype(bool)
+        own = np.arange(len(nodes))
+        parts.append(
+            {
+                "feature": np.where(leaf, 0, nodes["feature_idx"]),
+                "threshold": np.where(leaf, 1e300, nodes["num_threshold"]),
+                "left": start + np.where(leaf, own, nodes["left"]),
+                "right": start + np.where(leaf, own, nodes["right"]),
+                "value": np.where(leaf, nodes["value"], 0.0),
+            }
+        )
+        depth = max(depth, int(nodes["depth"].max()))
+        start += len(nodes)
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    joined = {
+        name: values.astype(np.int64 if name in ("feature", "left", "right") else float)
+        for name, values in joined.items()
+    }
+    joined["value"] = joined["value"].round(6)
+    base = float(np.ravel(model._baseline_prediction)[0])
+    return Trees(roots=np.array(roots), depth=depth, base=base, **joined)
+
+
+def changes_of(texts: Texts, pairs: Sequence[Pair], parts: Ints) -> list[Lookup]:
+    """Changed questions as lookups, the stored questions of the pairs being their neighbours."""
+    part = {pair.stored: int(p) for pair, p in zip(pairs, parts, strict=True)}
+    made = changed(sorted(part), english())
+    stored = np.array([texts.row[text] for text in sorted(part)])
+    vectors = MiniLM().embed([change.changed for change in made])
+    found = []
+    rows_ = neighbours(vectors, texts.vectors[stored], NEIGHBOURS + 1)
+    for change, (columns, cosines) in zip(made, rows_, strict=True):
+        near = [
+            (texts.texts[stored[column]], float(cosine))
+            for column, cosine in zip(columns, cosines, strict=True)
+            if texts.texts[stored[column]] != change.changed
+        ][:NEIGHBOURS]
+        # Only the original is known to be right or wrong; what is nearer would confuse.
+        while near and near[0][0] != change.original:
+            near.pop(0)
+        if near:
+            found.append(
+                Lookup(
+                    change.changed,
+                    tuple(question for question, _ in near),
+                    tuple(cosine for _, cosine in near),
+                    (change.same,) + (False,) * (len(near) - 1),
+                    change.same,
+                    part[change.original],
+                )
+            )
+    return found
+
+
+def judged(lookups: Sequence[Lookup], decide: Decision) -> tuple[Floats, Bools]:
+    """Score of each lookup, -inf where every neighbour is forbidden, and whether it is right."""
+    scores, right = np.full(len(lookups), -np.inf), np.zeros(len(lookups), dtype=bool)
+    for row, lookup in enumerate(lookups):
+        near = [Neighbour(*both) for both in zip(lookup.neighbours, lookup.cosines, strict=True)]
+        verdict = decide.judge(lookup.asked, near)
+        if verdict.position is not None:
+            scores[row], right[row] = verdict.score, lookup.right[verdict.position]
+    return scores, right
+
+
+def folds(lookups: Sequence[Lookup], changes: Sequence[Lookup]) -> dict[int, Decision]:
+    """By part, a decision that was fitted without its questions."""
+    return {
+        part: Decision(
+            fit(
+                [lookup for lookup in lookups if lookup.part != part],
+                [change for change in changes if change.part != part],
+            ),
+            english(),
+        )
+        for part in sorted({lookup.part for lookup in lookups})
+    }
+
+
+def out_of_fold(
+    lookups: Sequence[Lookup], decisions: Mapping[int, Decision]
+) -> tuple[Floats, Bools]:
+    """As `judged`, each lookup by the decision of its part."""
+    scores, right = np.full(len(lookups), -np.inf), np.zeros(len(lookups), dtype=bool)
+    parts = np.array([lookup.part for lookup in lookups])
+    for part, decide in decisions.items():
+        inside = np.flatnonzero(parts == part)
+        scores[inside], right[inside] = judged([lookups[row] for row in inside.tolist()], decide)
+    return scores, right
+
+
+def evidence_of(scores: Floats, right: Bools, about: str) -> Evidence:
+    """Judged lookups as the package keeps them."""
+    scored = np.isfinite(scores)
+    return Evidence(scores[scored], ~right[scored], len(scores), about)
+
+
+def main() -> None:
+    pairs = load()
+    texts = Texts(pairs)
+    parts = texts.parts(pairs, FOLDS)
+    lookups = texts.lookups(pairs, parts)
+    changes = changes_of(texts, pairs, parts)
+    evidence = evidence_of(
+        *out_of_fold(lookups, folds(lookups, changes)), about="pairs of Quora questions"
+    )
+    data = {"trees": fit(lookups, changes).to_json(), "evidence": {MiniLM.id: evidence.to_json()}}
+    OUTPUT.write_bytes(gzip.compress(json.dumps(data, separators=(",", ":")).encode(), mtime=0))
+    print(f"{OUTPUT.name}: {OUTPUT.stat().st_size / 1000:.0f} kB")
+    for bound in (0.01, 0.02, 0.05):
+        print(certify(evidence, bound).sentence)
+
+
+if __name__ == "__main__":
+    main()

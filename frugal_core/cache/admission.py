@@ -1,0 +1,95 @@
+"""What may be served or kept by meaning, what only word for word, and what not at all.
+
+The certified threshold speaks of questions that stand for themselves and of answers that are read.
+Whatever else a model is asked or says is left to the exact layer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+Layers = Literal["none", "exact", "semantic"]
+"""Where an answer is kept: nowhere, for the same words alone, or for other wordings too."""
+
+WARM = 0.3
+"""Temperature above which answers are meant to differ."""
+_SHORT = 6
+"""Words; a shorter follow-up rarely says what it is about."""
+_LEANING = re.compile(
+    r"""\b(
+        it|its|it's|this|that|that's|these|those|they|them|their|theirs
+        |he|him|his|she|her|hers|there|one|ones|both|either|neither
+        |former|latter|above|previous|earlier|before|again|same|other|others|another|else|instead
+        |more|less|rather|also|too|first|second|third|fourth|last|next
+        |continue|elaborate|rephrase|shorten|translate|summari[sz]e
+    )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def leans_on_history(question: str) -> bool:
+    """Whether a question after others may mean what they were about; if in doubt, it does.
+
+    Args:
+        question: The last thing the user said, with earlier turns before it.
+
+    Example:
+        >>> leans_on_history("And the second one?")
+        True
+        >>> leans_on_history("Why is it that expensive in the north of the country?")
+        True
+        >>> leans_on_history("How do I renew a passport while living in another country?")
+        True
+        >>> leans_on_history("How do I renew a passport while living abroad?")
+        False
+    """
+    return len(question.split()) < _SHORT or _LEANING.search(question) is not None
+
+
+def stands_for_itself(
+    question: str,
+    *,
+    follows: bool = False,
+    text_only: bool = True,
+    constrained: bool = False,
+    temperature: float | None = None,
+    choices: int = 1,
+) -> bool:
+    """Whether a call may be answered by what was said to another wording of its question.
+
+    Args:
+        question: The last thing the user said.
+        follows: Whether there are earlier turns.
+        text_only: Whether there is nothing but text; of images and files the embedder sees nothing.
+        constrained: Whether tools or an output schema are bound. Programs act on such answers, and
+            names and numbers in their arguments are copied from the wording.
+        temperature: As it was asked for; None if it was not.
+        choices: Answers asked for at once.
+    """
+    if not question.strip() or not text_only or constrained or choices > 1:
+        return False
+    # Who sets a high temperature wants another answer each time, to other words at least.
+    if temperature is not None and temperature > WARM:
+        return False
+    return not (follows and leans_on_history(question))
+
+
+def layers_of_answer(
+    *,
+    defect: str | None = None,
+    tool_calls: bool = False,
+    text: bool = True,
+    keep_tool_calls: bool = False,
+) -> Layers:
+    """Where an answer may be kept.
+
+    Args:
+        defect: What is wrong with it: cut short, refused, empty, a broken tool call.
+        tool_calls: Whether it calls tools: a repeated call acts on the world once more.
+        text: Whether its content is text.
+        keep_tool_calls: Whether the user wants tool calls kept; then word for word.
+    """
+    if defect is not None or (tool_calls and not keep_tool_calls):
+        return "none"
+    return "semantic" if text and not tool_calls else "exact"

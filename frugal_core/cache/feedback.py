@@ -1,0 +1,162 @@
+"""What is learned about hits while the cache runs, and the threshold that follows from it.
+
+Three sources. *Shipped*: judged lookups that come with the package, for the default embedder.
+*Judged*: a fair sample of the user's own lookups, served or not, judged by a function of the user's
+or given as labelled pairs. *Reported*: hits that the user says were right or wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from frugal_core.cache.calibration import (
+    CacheCertificate,
+    Evidence,
+    certify,
+    lower_limit,
+    shipped,
+)
+from frugal_core.cache.store.base import Store
+
+Kind = Literal["judged", "reported"]
+
+ENOUGH = 300
+"""Judged lookups from which on one's own evidence counts: 299 without an error certify 1 %."""
+_REFRESH = 30.0  # seconds after which other processes' feedback is read
+_FLUSH = 200  # lookups after which the counts are written
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What the threshold must keep.
+
+    Args:
+        error_bound: Largest share of lookups that are served a wrong answer.
+        confidence: Probability with which that holds.
+    """
+
+    error_bound: float
+    confidence: float
+
+
+class Feedback:
+    """The evidence of one cache; shared by all processes on its store.
+
+    Args:
+        store: Where feedback is kept.
+        embedder: Id of the embedder; evidence of different ones is never mixed.
+        aim: The bound.
+    """
+
+    def __init__(self, store: Store, embedder: str, aim: Aim) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._aim = aim
+        self._lock = threading.Lock()
+        self._unwritten: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._notes: dict[str, list[tuple[float, bool]]] = {"judged": [], "reported": []}
+        self._read: Counter[str] = Counter()
+        self._read_at = -math.inf
+        self._certificate: CacheCertificate | None = None
+
+    def certificate(self) -> CacheCertificate:
+        """What holds now."""
+        with self._lock:
+            if self._certificate is None or time.monotonic() - self._read_at > _REFRESH:
+                self._refresh()
+            assert self._certificate is not None
+            return self._certificate
+
+    def count(self, events: Mapping[str, int]) -> None:
+        """Add to the counts: "lookup", "scored", "exact", "semantic"."""
+        with self._lock:
+            self._unwritten.update(events)
+            if self._unwritten["lookup"] >= _FLUSH:
+                self._flush()
+
+    def keep(self, kind: Kind, decisions: Sequence[tuple[float, bool]]) -> None:
+        """Keep what is known of decisions: (score, whether the answer is wrong) of each."""
+        notes = [{"score": score, "wrong": wrong} for score, wrong in decisions]
+        self._store.note(self._journal(kind), notes)
+        with self._lock:
+            self._certificate = None
+
+    def counts(self) -> Counter[str]:
+        """Events so far, of all processes."""
+        with self._lock:
+            self._refresh()
+            return Counter(self._counts)
+
+    def flush(self) -> None:
+        """Write the counts."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._unwritten:
+            counts, self._unwritten = dict(self._unwritten), Counter()
+            self._store.note(self._journal("counts"), [counts])
+
+    def _journal(self, kind: str) -> str:
+        return f"{kind} {self._embedder}"
+
+    def _refresh(self) -> None:
+        self._flush()
+        for number, counts in self._new("counts"):
+            self._counts.update(counts)
+            self._read["counts"] = number
+        for kind, kept in self._notes.items():
+            for number, note in self._new(kind):
+                kept.append((float(note["score"]), bool(note["wrong"])))
+                self._read[kind] = number
+        self._read_at = time.monotonic()
+        self._certificate = self._certify()
+
+    def _new(self, kind: str) -> list[tuple[int, dict[str, float]]]:
+        return self._store.notes(self._journal(kind), after=self._read[kind])
+
+    def _certify(self) -> CacheCertificate:
+        error_bound, confidence = self._aim.error_bound, self._aim.confidence
+        judged = self._evidence("judged", "scored", "judged lookups of your own")
+        if judged.lookups >= ENOUGH:
+            found = certify(judged, error_bound, confidence)
+        else:
+            nothing = Evidence(np.zeros(0), np.zeros(0, dtype=bool), 0, "none for this embedder")
+            found = certify(shipped().get(self._embedder, nothing), error_bound, confidence)
+        reported = self._evidence("reported", "semantic", "hits reported by you")
+        if reported.lookups >= ENOUGH:
+            own = certify(reported, error_bound, confidence)
+            return own if own.threshold > found.threshold else found
+        return self._not_contradicted(found)
+
+    def _evidence(self, kind: str, among: str, about: str) -> Evidence:
+        """Notes as a sample of lookups: those scored, or served, are a known share of all."""
+        notes = self._notes[kind]
+        share = self._counts[among] / max(1, self._counts["lookup"])
+        lookups = math.floor(len(notes) / share) if share else 0
+        scores = np.array([score for score, _ in notes])
+        wrong = np.array([bad for _, bad in notes], dtype=bool)
+        return Evidence(scores, wrong, lookups, about)
+
+    def _not_contradicted(self, found: CacheCertificate) -> CacheCertificate:
+        """A stricter threshold, where too many hits were reported wrong for the bound to hold."""
+        wrong = sorted(score for score, bad in self._notes["reported"] if bad)
+        wrong = [score for score in wrong if score >= found.threshold]
+        lookups = self._counts["lookup"]
+        while wrong and (
+            lower_limit(len(wrong), max(lookups, len(wrong)), self._aim.confidence)
+            > self._aim.error_bound
+        ):
+            stricter = math.nextafter(wrong.pop(0), math.inf)
+            about = f"{found.about.split(';')[0]}; stricter since hits were reported wrong"
+            found = replace(found, threshold=stricter, about=about)
+        return found

@@ -1,0 +1,472 @@
+"""`SemanticCache`: answers to questions that were asked before, in these words or in others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from frugal_core.cache.calibration import CacheCertificate
+from frugal_core.cache.decision import Decision, Neighbour
+from frugal_core.cache.decision import shipped as shipped_decision
+from frugal_core.cache.feedback import Aim, Feedback
+from frugal_core.cache.flight import Flights
+from frugal_core.cache.partition import digest
+from frugal_core.cache.store import open_store
+from frugal_core.cache.store.base import (
+    Candidate,
+    Entry,
+    NewEntry,
+    Selection,
+    Store,
+    Vector,
+    unit,
+)
+from frugal_core.cache.turns import POLL, Turn, Waiting
+from frugal_core.cache.wording import has_meaning
+from frugal_core.embedding import embedder_of
+from frugal_core.errors import FrugalError, describe
+
+Judge = Callable[[str, str, Any], bool]
+"""(new question, stored question, stored answer) -> whether that answer is right for the new one"""
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("frugal_core")
+NEIGHBOURS = 5
+"""Stored questions that are looked at in one lookup."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A stored answer.
+
+    Args:
+        answer: As it was stored; a fresh copy.
+        layer: "exact": the same question; "semantic": another wording.
+        score: 1 for the exact layer; else how sure the decision is, in (0, 1).
+        question: The stored question.
+        age_s: Seconds since it was stored.
+        id: Of the entry, for `report_wrong` and `report_right`.
+    """
+
+    answer: Any
+    layer: str
+    score: float
+    question: str
+    age_s: float
+    id: int
+
+
+class SemanticCache:
+    """Answers to questions that were asked before; wrong no more often than promised.
+
+    The exact layer serves the very same question. The semantic layer serves another wording of it,
+    within the same partition, if no guard objects and the score reaches a certified threshold. A
+    fault of the cache's own never raises in `lookup` and `store`: it is logged, once for each kind,
+    and the lookup is a miss.
+
+    Args:
+        location: None for a file in the platform's cache folder; a path; ":memory:"; a
+            "postgresql://" URL shared between machines; or a store of your own.
+        error_bound: Largest share of lookups that are served a wrong answer by meaning; 0 turns the
+            semantic layer off.
+        scope: Whose cache this is; scopes never see each other's answers.
+        embed: LangChain or LlamaIndex embeddings, or a function; MiniLM on this machine by default.
+            Only the default comes with a calibration: with others, `calibrate` first, or give a
+            judge.
+        ttl: Seconds for which an answer is served; None for ever.
+        confidence: Probability with which the error bound holds.
+        max_entries: Beyond it, what was used longest ago is deleted.
+        judge: Judges a sample of lookups, in the background; see `Judge`.
+        judge_rate: Share of lookups that are judged.
+
+    Raises:
+        FrugalError: if an argument makes no sense.
+        StoreError: if the location cannot be opened.
+
+    Example:
+        >>> cache = SemanticCache(":memory:")
+        >>> cache.store("What is the capital of France?", "Paris")
+        >>> cache.lookup("What is the capital of France?").answer
+        'Paris'
+        >>> cache.lookup("What's the capital of France?").layer
+        'semantic'
+        >>> cache.lookup("What is the capital of Italy?")
+    """
+
+    def __init__(
+        self,
+        location: str | os.PathLike[str] | Store | None = None,
+        *,
+        error_bound: float = 0.01,
+        scope: str = "",
+        embed: Any = None,
+        ttl: float | None = None,
+        confidence: float = 0.95,
+        max_entries: int | None = None,
+        judge: Judge | None = None,
+        judge_rate: float = 0.05,
+    ) -> None:
+        _check(error_bound, ttl, confidence, max_entries, judge_rate)
+        self.scope = scope
+        self.ttl = ttl
+        self.max_entries = max_entries
+        self.embedder = embedder_of(embed)
+        self.rows = open_store(location)
+        self._flights = Flights(self.rows)
+        self._feedback = Feedback(self.rows, self.embedder.id, Aim(error_bound, confidence))
+        self._by_meaning = error_bound > 0
+        self._judge = judge
+        self._judge_rate = judge_rate if judge else 0.0
+        self._background: ThreadPoolExecutor | None = None
+        self._faults: set[str] = set()
+        self._since_eviction = 0
+        self._lock = threading.Lock()
+
+    # Questions and answers
+
+    def lookup(self, question: str, partition: str = "", *, semantic: bool = True) -> Hit | None:
+        """The stored answer to a question, or None.
+
+        Args:
+            question: What is asked.
+            partition: What else shapes the answer, as any text; only answers of the same partition
+                are considered.
+            semantic: Whether another wording may be served.
+        """
+        hit = self._exact(question, partition)
+        if hit is None and semantic and self._by_meaning and has_meaning(question):
+            hit = self._guard("lookup", lambda: self._semantic(question, partition))
+        events = {"lookup": 1} if hit is None else {"lookup": 1, hit.layer: 1}
+        self._guard("count", lambda: self._feedback.count(events))
+        return hit
+
+    def store(
+        self,
+        question: str,
+        answer: Any,
+        partition: str = "",
+        tags: Sequence[str] = (),
+        *,
+        semantic: bool = True,
+    ) -> None:
+        """Keep an answer.
+
+        Args:
+            question: What was asked.
+            answer: Anything JSON can hold.
+            partition: See `lookup`.
+            tags: For `invalidate`.
+            semantic: Whether other wordings may be served this answer.
+
+        Raises:
+            FrugalError: if the answer is not JSON.
+        """
+        _check_json(answer)
+        self._guard("store", lambda: self._add(question, answer, partition, tags, semantic))
+
+    def claim(
+        self, question: str, partition: str = "", *, semantic: bool = True, wait: float = 60.0
+    ) -> Hit | Turn:
+        """The stored answer, or the turn to make one; of equal questions, one gets the turn.
+
+        The others wait until it has stored its answer, given up, or died.
+
+        Args:
+            question, partition, semantic: See `lookup`.
+            wait: Seconds to wait for another's answer before taking the turn all the same.
+        """
+        if (hit := self.lookup(question, partition, semantic=semantic)) is not None:
+            return hit
+        waiting = Waiting(self, question, partition, wait)
+        while (found := waiting.look()) is None:
+            waiting.sleep()
+        return found
+
+    async def aclaim(
+        self, question: str, partition: str = "", *, semantic: bool = True, wait: float = 60.0
+    ) -> Hit | Turn:
+        """See `claim`; waits without blocking the event loop."""
+        hit = await asyncio.to_thread(self.lookup, question, partition, semantic=semantic)
+        if hit is not None:
+            return hit
+        waiting = Waiting(self, question, partition, wait)
+        while (found := await asyncio.to_thread(waiting.look)) is None:
+            await asyncio.sleep(POLL)
+        return found
+
+    def get_or_compute(
+        self,
+        question: str,
+        compute: Callable[[], Any],
+        partition: str = "",
+        tags: Sequence[str] = (),
+    ) -> Any:
+        """The stored answer, or that of `compute`, which is then stored; see `claim`."""
+        found = self.claim(question, partition)
+        if isinstance(found, Hit):
+            return found.answer
+        with found as turn:
+            answer = compute()
+            turn.store(answer, tags)
+        return answer
+
+    async def aget_or_compute(
+        self,
+        question: str,
+        compute: Callable[[], Awaitable[Any]],
+        partition: str = "",
+        tags: Sequence[str] = (),
+    ) -> Any:
+        """See `get_or_compute`."""
+        found = await self.aclaim(question, partition)
+        if isinstance(found, Hit):
+            return found.answer
+        with found as turn:
+            answer = await compute()
+            await asyncio.to_thread(turn.store, answer, tags)
+        return answer
+
+    # Quality
+
+    def report_wrong(self, hit: Hit) -> None:
+        """Say that a hit was wrong: its entry is not served so again, and the threshold learns."""
+        if hit.layer == "exact":
+            self._guard("report", lambda: self.rows.remove(Selection(ids=[hit.id])))
+        else:
+            self._guard("report", lambda: self.rows.mark_wrong(hit.id))
+            self._guard("report", lambda: self._feedback.keep("reported", [(hit.score, True)]))
+
+    def report_right(self, hit: Hit) -> None:
+        """Say that a hit was right."""
+        if hit.layer == "semantic":
+            self._guard("report", lambda: self._feedback.keep("reported", [(hit.score, False)]))
+
+    def certificate(self) -> CacheCertificate:
+        """How often the semantic layer may be wrong, and on how many decisions that rests."""
+        return self._feedback.certificate()
+
+    def calibrate(self, pairs: Sequence[tuple[str, str, bool]]) -> CacheCertificate:
+        """Judge an embedder of your own on labelled pairs; what they show replaces the shipped.
+
+        Args:
+            pairs: (stored question, new question, whether one answer serves both). They should be
+                like your traffic: the bound is kept on what is like them.
+        """
+        rows = {
+            text: row for row, text in enumerate(dict.fromkeys(stored for stored, _, _ in pairs))
+        }
+        texts = list(rows)
+        vectors = self.embedder.embed(texts)
+        asked = self.embedder.embed([question for _, question, _ in pairs])
+        decisions = []
+        for (stored, question, same), vector in zip(pairs, asked, strict=True):
+            cosines = vectors @ vector
+            near = [int(row) for row in np.argsort(-cosines)[: NEIGHBOURS + 1]]
+            near = [row for row in near if texts[row] != question][:NEIGHBOURS]
+            verdict = self.decision.judge(
+                question, [Neighbour(texts[row], float(cosines[row])) for row in near]
+            )
+            if verdict.position is not None:
+                right = same and near[verdict.position] == rows[stored]
+                decisions.append((verdict.score, not right))
+        self._feedback.count({"lookup": len(pairs), "scored": len(decisions)})
+        self._feedback.keep("judged", decisions)
+        return self.certificate()
+
+    # Housekeeping
+
+    def invalidate(
+        self,
+        *,
+        tag: str | None = None,
+        older_than: float | None = None,
+        where: Mapping[str, Any] | None = None,
+        everything: bool = False,
+    ) -> int:
+        """Delete entries of this scope; how many.
+
+        Args:
+            tag: Those with this tag.
+            older_than: Those stored more seconds ago than this.
+            where: Those whose answer has these values in its top-level fields.
+            everything: All of them; else at least one of the others must be given.
+        """
+        if tag is None and older_than is None and not where and not everything:
+            raise FrugalError(
+                "invalidate needs tag=, older_than= or where=; everything=True deletes all"
+            )
+        before = None if older_than is None else time.time() - older_than
+        chosen = Selection(scope=self.scope, tag=tag, created_before=before, where=where or {})
+        return self.rows.remove(chosen)
+
+    def stats(self) -> dict[str, Any]:
+        """Entries, lookups, hits by layer; of all processes that share the location."""
+        counts = self._feedback.counts()
+        return {
+            "entries": self.rows.count(Selection(scope=self.scope)),
+            "lookups": counts["lookup"],
+            "exact_hits": counts["exact"],
+            "semantic_hits": counts["semantic"],
+            "embedder": self.embedder.id,
+        }
+
+    def close(self) -> None:
+        """Write what is pending and let go of the location."""
+        if self._background is not None:
+            self._background.shutdown(wait=True)
+        self._guard("close", self._feedback.flush)
+        self.rows.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Inside
+
+    @property
+    def decision(self) -> Decision:
+        return shipped_decision()
+
+    def key(self, question: str, partition: str) -> str:
+        return digest("key", self.scope, partition, question)
+
+    def space(self, partition: str) -> str:
+        return digest("space", self.scope, partition, self.embedder.id)
+
+    def _exact(self, question: str, partition: str) -> Hit | None:
+        entry = self._guard("lookup", lambda: self.rows.exact(self.key(question, partition)))
+        return None if entry is None else self._hit(entry, "exact", 1.0)
+
+    def _semantic(self, question: str, partition: str) -> Hit | None:
+        certificate = self._feedback.certificate()
+        if not certificate.serves and not self._judge_rate:
+            return None
+        vector = self._vector(question)
+        near = [
+            candidate
+            for candidate in self.rows.nearest(self.space(partition), vector, NEIGHBOURS)
+            if not candidate.entry.wrong
+        ]
+        verdict = self.decision.judge(
+            question, [Neighbour(c.entry.question, c.cosine) for c in near]
+        )
+        if verdict.position is None:
+            return None
+        chosen = near[verdict.position]
+        serve = verdict.score >= certificate.threshold
+        self._feedback.count({"scored": 1})
+        if self._judge_rate and random.random() < self._judge_rate:
+            self._submit(question, chosen, verdict.score, serve)
+        return self._hit(chosen.entry, "semantic", verdict.score) if serve else None
+
+    def _vector(self, question: str) -> Vector:
+        return unit(self.embedder.embed([question])[0])
+
+    def _hit(self, entry: Entry, layer: str, score: float) -> Hit:
+        self._guard("touch", lambda: self.rows.touch([entry.id]))
+        age = max(0.0, time.time() - entry.created)
+        return Hit(entry.answer, layer, score, entry.question, age, entry.id)
+
+    def _add(
+        self, question: str, answer: Any, partition: str, tags: Sequence[str], semantic: bool
+    ) -> None:
+        vector: Vector | None = None
+        if semantic and self._by_meaning and has_meaning(question):
+            vector = self._guard("embed", lambda: self._vector(question))
+        expires = None if self.ttl is None else time.time() + self.ttl
+        self.rows.add(
+            [
+                NewEntry(
+                    self.key(question, partition),
+                    self.space(partition),
+                    self.scope,
+                    question,
+                    answer,
+                    vector,
+                    tuple(tags),
+                    expires,
+                )
+            ]
+        )
+        if self.max_entries is not None:
+            self._since_eviction += 1
+            # Counting the rows on every call would cost more than a few entries too many.
+            if self._since_eviction >= max(1, self.max_entries // 100):
+                self._since_eviction = 0
+                self.rows.evict(self.max_entries)
+
+    def _submit(self, question: str, chosen: Candidate, score: float, served: bool) -> None:
+        """Judge a lookup in the background."""
+        judge = self._judge
+        assert judge is not None
+
+        def run() -> None:
+            wrong = not judge(question, chosen.entry.question, chosen.entry.answer)
+            self._feedback.keep("judged", [(score, wrong)])
+            if wrong and served:
+                self.rows.mark_wrong(chosen.entry.id)
+
+        with self._lock:
+            if self._background is None:
+                self._background = ThreadPoolExecutor(1, thread_name_prefix="frugal-judge")
+        self._background.submit(lambda: self._guard("judge", run))
+
+    def _guard(self, what: str, act: Callable[[], T]) -> T | None:
+        """Do something that may fail without costing the user an answer."""
+        try:
+            return act()
+        except Exception as error:
+            kind = f"{what}: {type(error).__name__}"
+            with self._lock:
+                first = kind not in self._faults
+                self._faults.add(kind)
+            if first:
+                _LOG.warning("the cache does without (%s): %s", what, describe(error))
+            return None
+
+
+def _check(
+    error_bound: float,
+    ttl: float | None,
+    confidence: float,
+    max_entries: int | None,
+    judge_rate: float,
+) -> None:
+    if not 0 <= error_bound < 1:
+        raise FrugalError(f"error_bound {error_bound!r}: a share from 0 to below 1; 0.01 is 1 %")
+    if not 0.5 <= confidence < 1:
+        raise FrugalError(f"confidence {confidence!r}: must be in [0.5, 1)")
+    if ttl is not None and not 0 < ttl < math.inf:
+        raise FrugalError(f"ttl {ttl!r}: seconds above 0, or None for ever")
+    if max_entries is not None and max_entries < 1:
+        raise FrugalError(f"max_entries {max_entries!r}: at least 1, or None for no limit")
+    if not 0 <= judge_rate <= 1:
+        raise FrugalError(f"judge_rate {judge_rate!r}: a share from 0 to 1")
+
+
+def _check_json(answer: Any) -> None:
+    try:
+        json.dumps(answer, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise FrugalError(f"store: the answer cannot be kept as JSON ({error})") from None

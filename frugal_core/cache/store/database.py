@@ -1,0 +1,187 @@
+"""One SQLite file: opened safely, shared with threads, forks and other processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from frugal_core.cache.store.base import StoreError
+
+MEMORY = ":memory:"
+_APPLICATION = 0x46524743
+"""Tells our files from other SQLite databases."""
+
+
+class Database:
+    """Two connections to one file: readers never wait for a writer, nor for another process's.
+
+    In a child of a fork neither connection nor lock of the parent may be used, since SQLite keeps
+    its file locks per process. So `before_fork` closes the connections, and both sides open new
+    ones when they need them.
+
+    Args:
+        path: The file, made with mode 0600 if absent; ":memory:" for none.
+        schema: Statements that make the tables of `version`.
+        version: Of the schema.
+        patience: Seconds to wait for another writer.
+
+    Raises:
+        StoreError: The file cannot be opened, is damaged, is of a newer version or not a cache.
+    """
+
+    def __init__(self, path: str, schema: str, version: int, patience: float) -> None:
+        self.path = path if path == MEMORY else os.path.abspath(os.path.expanduser(path))
+        self._schema = schema
+        self._version = version
+        self._patience = patience
+        self._closed = False
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._reset()
+        with self._translated():
+            connection = self._writer = self._open()
+            self._prepare(connection)
+
+    def _reset(self) -> None:
+        self._reader = self._writer = None
+        self._writing = threading.RLock()
+        # What is in memory only has one connection, for both.
+        self._reading = self._writing if self.path == MEMORY else threading.RLock()
+
+    def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """All rows of a query."""
+        with self._reading, self._translated():
+            if self._reader is None:
+                self._reader = self._writer if self.path == MEMORY else self._open()
+            return self._usable(self._reader).execute(statement, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction; it is undone when the block raises."""
+        with self._writing, self._translated():
+            if self._writer is None:
+                self._writer = self._open()
+            connection = self._usable(self._writer)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Let go of the file; what comes later raises `StoreError`."""
+        with self._writing, self._reading:
+            self._closed = True
+            self._disconnect()
+
+    def before_fork(self) -> None:
+        self._writing.acquire()
+        self._reading.acquire()
+        if self.path != MEMORY:
+            self._disconnect()
+
+    def after_fork(self, in_child: bool) -> None:
+        if not in_child:
+            self._reading.release()
+            self._writing.release()
+        elif self.path == MEMORY:
+            self._writing = self._reading = threading.RLock()
+        else:
+            self._reset()
+
+    def _disconnect(self) -> None:
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+
+    def _usable(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
+        if self._closed or connection is None:
+            raise StoreError(f"the store {self.path} is closed")
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreError(f"the store {self.path} is closed")
+        if self.path != MEMORY:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            # SQLite gives its -wal and -shm files the mode of the database.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            os.close(descriptor)
+            if not regular:
+                raise StoreError(f"{self.path} is not a file")
+        connection = sqlite3.connect(
+            self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Make the tables of a new file; refuse what is not ours."""
+        if self._is_ours(connection):
+            return
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("BEGIN IMMEDIATE")
+                break
+            except sqlite3.OperationalError:
+                # The busy handler of SQLite does not wait for a change of the journal mode.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        if not self._is_ours(connection):
+            # executescript would commit first, and another process might see half of it.
+            for statement in self._schema.split(";\n\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {self._version}")
+        connection.execute("COMMIT")
+
+    def _is_ours(self, connection: sqlite3.Connection) -> bool:
+        """Whether the tables are there; False for a new file."""
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+            if version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise StoreError(f"{self.path} is a database of something else: give another path")
+            return False
+        if version > self._version:
+            raise StoreError(
+                f"{self.path} was written by a newer version of frugal-cascade (schema {version}, "
+                f"this one knows {self._version}): update frugal-cascade, or give another path"
+            )
+        return True
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn what SQLite and the system raise into an error that names the file."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise self.damaged(str(error)) from error
+            raise StoreError(f"cannot use {self.path}: {error}") from error
+        except UnicodeDecodeError as error:
+            # SQLite's own message quotes a torn name.
+            raise self.damaged("its tables are not readable") from error
+        except OSError as error:
+            raise StoreError(f"cannot use {self.path}: {error.strerror or error}") from error
+
+    def damaged(self, how: str) -> StoreError:
+        """The error for a file that holds what nobody wrote."""
+        return StoreError(
+            f"{self.path} is damaged ({how}): move it away together with its -wal and -shm files, "
+            f"and the cache starts empty"
+        )

@@ -1,0 +1,68 @@
+"""Tables and statements of the SQLite store."""
+
+from __future__ import annotations
+
+VERSION = 1
+# Texts are JSON, see `encoded`. The vectors lie apart, sorted by space, so that a view is loaded
+# without reading answers; the triggers keep all tables in step whoever deletes.
+SCHEMA = """
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, space TEXT NOT NULL,
+    scope TEXT NOT NULL, created REAL NOT NULL, used REAL NOT NULL, expires REAL,
+    wrong INTEGER NOT NULL DEFAULT 0, checksum INTEGER NOT NULL, tags TEXT NOT NULL,
+    question TEXT NOT NULL, answer TEXT NOT NULL
+);
+
+CREATE INDEX entries_used ON entries (used);
+
+CREATE INDEX entries_expires ON entries (expires) WHERE expires IS NOT NULL;
+
+CREATE TABLE vectors (
+    space TEXT NOT NULL, id INTEGER NOT NULL, until REAL, vector BLOB NOT NULL,
+    PRIMARY KEY (space, id)
+) WITHOUT ROWID;
+
+CREATE TABLE tags (
+    tag TEXT NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY (tag, entry)
+) WITHOUT ROWID;
+
+CREATE INDEX tags_entry ON tags (entry);
+
+CREATE TABLE total (entries INTEGER NOT NULL);
+
+INSERT INTO total VALUES (0);
+
+CREATE TRIGGER entry_added AFTER INSERT ON entries BEGIN
+    UPDATE total SET entries = entries + 1;
+END;
+
+CREATE TRIGGER entry_deleted AFTER DELETE ON entries BEGIN
+    UPDATE total SET entries = entries - 1;
+    DELETE FROM vectors WHERE space = old.space AND id = old.id;
+END;
+
+CREATE TRIGGER tags_deleted AFTER DELETE ON entries WHEN old.tags <> '[]' BEGIN
+    DELETE FROM tags WHERE entry = old.id;
+END;
+
+CREATE TABLE leases (
+    key TEXT PRIMARY KEY, owner TEXT NOT NULL, expires REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE notes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, body TEXT NOT NULL
+);
+
+CREATE INDEX notes_name ON notes (name)
+"""
+ENTRY = "SELECT id, key, space, scope, question, answer, tags, created, expires, wrong, checksum"
+NEIGHBOURS = (
+    f"{ENTRY}, vector FROM vectors JOIN entries USING (space, id) WHERE space = ? "
+    "AND id IN (SELECT value FROM json_each(?)) AND (expires IS NULL OR expires > ?)"
+)
+INSERT = (
+    "INSERT INTO entries (key, space, scope, created, used, expires, checksum, tags, question, "
+    "answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+DELETE_UNUSED = "DELETE FROM entries WHERE id IN (SELECT id FROM entries ORDER BY used, id LIMIT ?)"
+VIEWED = "FROM vectors WHERE space = ? AND (until IS NULL OR until > ?)"

@@ -1,0 +1,85 @@
+"""Where a cache is: opened for a command, and told without its password."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from frugal_core.errors import FrugalError
+
+if TYPE_CHECKING:
+    from frugal_core.cache.semantic import SemanticCache
+    from frugal_core.cache.store.base import Store
+
+Location = Annotated[
+    str | None,
+    typer.Option(
+        envvar="FRUGAL_CACHE",
+        show_envvar=True,
+        metavar="PATH|URL",
+        help="A cache file or postgresql:// URL; the platform's cache folder by default.",
+    ),
+]
+
+
+@contextlib.contextmanager
+def opened(
+    location: str | None, scope: str | None, error_bound: float = 0.01, create: bool = False
+) -> Iterator[SemanticCache]:
+    """The cache at a location, which must be there unless it may be made."""
+    from frugal_core.cache.semantic import SemanticCache
+
+    path = _path(location)
+    if path is not None and not create and not path.exists():
+        raise FrugalError(f"{path}: there is no cache; --location says where it is")
+    with SemanticCache(location, scope=scope or "", error_bound=error_bound) as cache:
+        yield cache
+
+
+def _path(location: str | None) -> Path | None:
+    """Where a cache file is; None for a database."""
+    if location is not None and re.match(r"postgres(ql)?://", location):
+        return None
+    if location == ":memory:":
+        raise FrugalError("--location :memory: ends with the process: give a file")
+    if location:
+        return Path(location).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("frugal-cascade") / "cache.sqlite"
+
+
+def shown(location: str | None) -> str:
+    """A location without what is secret in it."""
+    path = _path(location)
+    if path is not None:
+        return str(path)
+    try:
+        parts = urlsplit(location or "")
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:  # an unescaped password
+        return "postgresql://..."
+    return f"postgresql://{parts.hostname or ''}{port}{parts.path}"
+
+
+def size_of(store: Store) -> int | None:
+    """Bytes on disk; None if that cannot be told."""
+    link: Any = getattr(store, "_link", None)
+    if link is not None:
+        statement = (
+            "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
+            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND relkind = 'r'"
+        )
+        name = store._schema.name  # type: ignore[attr-defined]
+        return int(link.run(lambda c: c.execute(statement, (name,)).fetchone()[0]))
+    path = getattr(store, "path", None)
+    if path is None:
+        return None
+    files = [Path(f"{path}{end}") for end in ("", "-wal", "-shm")]
+    return sum(file.stat().st_size for file in files if file.exists())

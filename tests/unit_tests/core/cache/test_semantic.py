@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frugal_core.arrays import Floats
+from frugal_core.cache import Hit, SemanticCache, Turn
+from frugal_core.cache.store.base import StoreError
+from frugal_core.cache.store.sqlite import SQLiteStore
+from frugal_core.errors import FrugalError
+
+NAMES = "the guitar,the flute,chess,football,cards,poker,the trumpet,drums,golf,tennis".split(",")
+ASKED = "How can I learn to play the guitar?"
+STORED = "How do I learn to play the guitar?"
+
+
+@pytest.fixture
+def cache() -> Iterator[SemanticCache]:
+    with SemanticCache(":memory:", error_bound=0.05) as cache:
+        yield cache
+
+
+def test_exact_then_semantic(cache: SemanticCache) -> None:
+    assert cache.lookup(STORED) is None
+    cache.store(STORED, {"text": "Practise."})
+    exact, other = cache.lookup(STORED), cache.lookup(ASKED)
+    assert exact and other
+    assert exact.layer == "exact" and exact.score == 1.0
+    assert other.layer == "semantic" and 0 < other.score < 1
+    assert other.question == STORED and other.answer == {"text": "Practise."} and other.age_s >= 0
+    assert cache.lookup("How can I learn to play the violin?") is None
+    assert cache.lookup("How can I forget to play the guitar?") is None
+
+
+def test_an_answer_is_a_fresh_copy(cache: SemanticCache) -> None:
+    cache.store(STORED, {"list": [1]})
+    hit = cache.lookup(STORED)
+    assert hit
+    hit.answer["list"].append(2)
+    again = cache.lookup(STORED)
+    assert again and again.answer == {"list": [1]}
+
+
+def test_partitions_and_scopes_never_meet(tmp_path: Path) -> None:
+    place = tmp_path / "cache.sqlite"
+    one = SemanticCache(place, scope="one", error_bound=0.05)
+    other = SemanticCache(place, scope="other", error_bound=0.05)
+    one.store(STORED, "one's", partition="p")
+    for question in (STORED, ASKED):
+        assert one.lookup(question) is None and one.lookup(question, "q") is None
+        assert other.lookup(question, "p") is None
+        hit = one.lookup(question, "p")
+        assert hit and hit.answer == "one's"
+    assert other.invalidate(everything=True) == 0 and one.stats()["entries"] == 1
+
+
+def test_embedders_never_meet(tmp_path: Path) -> None:
+    place = tmp_path / "cache.sqlite"
+    SemanticCache(place, error_bound=0.05).store(STORED, 1)
+    mine = SemanticCache(place, error_bound=0.5, embed=letters)
+    mine.calibrate([(f"what is {i}", f"what's {i}", True) for i in range(400)])
+    assert mine.lookup(ASKED) is None
+    hit = mine.lookup(STORED)
+    assert hit and hit.layer == "exact"
+
+
+def letters(texts: list[str]) -> Floats:
+    """An embedder that counts letters."""
+    return np.array([[1.0 + t.count(c) for c in "abcdefghijklmnop"] for t in texts])
+
+
+def test_an_embedder_of_ones_own_serves_once_it_is_calibrated() -> None:
+    cache = SemanticCache(":memory:", error_bound=0.05, embed=letters)
+    cache.store(STORED, 1)
+    assert cache.lookup(ASKED) is None and not cache.certificate().serves
+    same = [(f"How do I play {name} well?", f"How can I play {name} well?", True) for name in NAMES]
+    other = [(f"How do I play {name} well?", f"Why do I play {name}?", False) for name in NAMES]
+    pairs = (same + other) * 20
+    found = cache.calibrate(pairs)
+    assert found.serves and found.lookups > 100 and "your own" in found.about
+    hit = cache.lookup(ASKED)
+    assert hit and hit.layer == "semantic"
+
+
+def test_a_reported_entry_is_not_served_again(cache: SemanticCache) -> None:
+    cache.store(STORED, 1)
+    semantic = cache.lookup(ASKED)
+    assert semantic
+    cache.report_right(semantic)
+    assert cache.lookup(ASKED)
+    cache.report_wrong(semantic)
+    assert cache.lookup(ASKED) is None
+    exact = cache.lookup(STORED)
+    assert exact
+    cache.report_wrong(exact)
+    assert cache.lookup(STORED) is None
+
+
+def test_a_judge_sees_a_sample_and_stops_wrong_entries() -> None:
+    seen: list[tuple[str, str, Any]] = []
+
+    def judge(question: str, stored: str, answer: Any) -> bool:
+        seen.append((question, stored, answer))
+        return False
+
+    cache = SemanticCache(":memory:", error_bound=0.05, judge=judge, judge_rate=1.0)
+    cache.store(STORED, 1)
+    assert cache.lookup(ASKED)
+    wait_for(lambda: cache.lookup(ASKED) is None)
+    assert (ASKED, STORED, 1) in seen
+    cache.close()
+
+
+def test_a_judge_that_raises_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def judge(*_: Any) -> bool:
+        raise RuntimeError("judge is out, sk-secret123")
+
+    cache = SemanticCache(":memory:", error_bound=0.05, judge=judge, judge_rate=1.0)
+    cache.store(STORED, 1)
+    assert cache.lookup(ASKED) and cache.lookup(ASKED)
+    cache.close()
+    assert caplog.text.count("judge is out") == 1 and "secret123" not in caplog.text
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_answers_expire() -> None:
+    cache = SemanticCache(":memory:", error_bound=0.05, ttl=0.3)
+    cache.store(STORED, 1)
+    assert cache.lookup(STORED) and cache.lookup(ASKED)
+    time.sleep(0.35)
+    assert cache.lookup(STORED) is None and cache.lookup(ASKED) is None
+
+
+def test_invalidation(cache: SemanticCache) -> None:
+    cache.store("one", {"model": "a"}, tags=["news", "x"])
+    cache.store("two", {"model": "b"}, tags=["news"])
+    cache.store("three", {"model": "b"})
+    assert cache.invalidate(tag="x") == 1
+    assert cache.invalidate(where={"model": "b"}, tag="news") == 1
+    assert cache.invalidate(older_than=1000) == 0
+    with pytest.raises(FrugalError, match="tag="):
+        cache.invalidate()
+    assert cache.invalidate(everything=True) == 1 and cache.stats()["entries"] == 0
+
+
+def test_the_limit_keeps_what_is_used() -> None:
+    cache = SemanticCache(":memory:", error_bound=0, max_entries=20)
+    cache.store("kept", 0)
+    for i in range(60):
+        cache.store(f"question {i}", i)
+        assert cache.lookup("kept")
+    assert cache.stats()["entries"] == 20
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["", "   ", "\x00", "a\ud800b", "?" * 5, "🙂", "word " * 200_000, "x" * 1_000_000],
+    ids=["empty", "blank", "NUL", "surrogate", "marks", "emoji", "many words", "one word"],
+)
+def test_odd_questions_are_kept_exactly(cache: SemanticCache, question: str) -> None:
+    cache.store(question, ["answer"], partition="p\x00\udfff")
+    hit = cache.lookup(question, partition="p\x00\udfff")
+    assert hit and hit.answer == ["answer"] and hit.layer == "exact"
+    assert cache.lookup(question, partition="another") is None
+
+
+@pytest.mark.parametrize("answer", [{1, 2}, float("nan"), object(), {"a": b"bytes"}])
+def test_an_answer_that_is_not_json_is_refused(cache: SemanticCache, answer: Any) -> None:
+    with pytest.raises(FrugalError, match="JSON"):
+        cache.store("q", answer)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"error_bound": 1.0},
+        {"error_bound": -0.1},
+        {"error_bound": float("nan")},
+        {"ttl": 0},
+        {"ttl": float("inf")},
+        {"confidence": 0.2},
+        {"max_entries": 0},
+        {"judge_rate": 2},
+    ],
+)
+def test_arguments_without_sense_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(FrugalError, match=next(iter(arguments))):
+        SemanticCache(":memory:", **arguments)
+
+
+def test_a_location_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=str(tmp_path)):
+        SemanticCache(tmp_path)
+
+
+class Failing:
+    """A store whose every method raises."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def fail(*_: Any, **__: Any) -> Any:
+            raise StoreError("the disk is full")
+
+        return fail
+
+
+def test_a_store_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    cache = SemanticCache(Failing())
+    with caplog.at_level(logging.WARNING, "frugal_core"):
+        for _ in range(3):
+            cache.store("q", 1)
+            assert cache.lookup("q") is None
+            assert cache.get_or_compute("q", lambda: "computed") == "computed"
+    assert caplog.text.count("(store)") == 1 and caplog.text.count("(lookup)") == 1
+
+
+class Embedding:
+    """An embedder that goes wrong after a while."""
+
+    id = "fails"
+
+    def __init__(self, bad: Any) -> None:
+        self.bad = bad
+        self.calls = 0
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        self.calls += 1
+        if isinstance(self.bad, Exception):
+            raise self.bad
+        return np.array([self.bad for _ in texts], dtype=float)
+
+
+@pytest.mark.parametrize(
+    "bad", [RuntimeError("no GPU"), [np.nan, 1.0], [0.0, 0.0], [np.inf, 1.0]], ids=str
+)
+def test_an_embedder_that_fails_leaves_the_exact_layer(bad: Any) -> None:
+    cache = SemanticCache(":memory:", embed=Embedding(bad))
+    cache.store(STORED, 1)
+    hit = cache.lookup(STORED)
+    assert hit and hit.layer == "exact" and cache.lookup(ASKED) is None
+
+
+def test_a_change_of_dimensions_is_a_miss() -> None:
+    embedding = Embedding([1.0, 0.0])
+    cache = SemanticCache(":memory:", embed=embedding, error_bound=0.5)
+    cache.calibrate([(f"what is {i}", f"what's {i}", True) for i in range(400)])
+    cache.store(STORED, 1)
+    embedding.bad = [1.0, 0.0, 0.0]
+    assert cache.lookup(ASKED) is None
+    cache.store(ASKED, 2)
+    hit = cache.lookup(STORED)
+    assert hit and hit.answer == 1
+
+
+@pytest.mark.parametrize("count", [20])
+def test_of_equal_questions_in_threads_one_is_computed(cache: SemanticCache, count: int) -> None:
+    computed: list[int] = []
+    answers: list[Any] = []
+    barrier = threading.Barrier(count)
+
+    def compute() -> str:
+        computed.append(1)
+        time.sleep(0.2)
+        return "answer"
+
+    def ask() -> None:
+        barrier.wait()
+        answers.append(cache.get_or_compute(STORED, compute))
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(computed) == 1 and answers == ["answer"] * count
+
+
+async def test_of_equal_questions_in_tasks_one_is_computed(cache: SemanticCache) -> None:
+    computed: list[int] = []
+
+    async def compute() -> str:
+        computed.append(1)
+        await asyncio.sleep(0.2)
+        return "answer"
+
+    answers = await asyncio.gather(*[cache.aget_or_compute(STORED, compute) for _ in range(20)])
+    assert len(computed) == 1 and answers == ["answer"] * 20
+
+
+def test_two_caches_on_one_file_take_turns(tmp_path: Path) -> None:
+    place = tmp_path / "cache.sqlite"
+    caches = [SemanticCache(place), SemanticCache(place)]
+    computed: list[int] = []
+
+    def compute() -> int:
+        computed.append(1)
+        time.sleep(0.3)
+        return 1
+
+    threads = [
+        threading.Thread(target=lambda c=c: c.get_or_compute(STORED, compute)) for c in caches * 3
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(computed) == 1
+
+
+def test_the_turn_passes_on_when_a_leader_fails(cache: SemanticCache) -> None:
+    def fail() -> Any:
+        time.sleep(0.1)
+        raise RuntimeError("model is down")
+
+    results: list[Any] = []
+
+    def lead() -> None:
+        with pytest.raises(RuntimeError):
+            cache.get_or_compute(STORED, fail)
+        results.append("failed")
+
+    first = threading.Thread(target=lead)
+    first.start()
+    time.sleep(0.03)
+    results.append(cache.get_or_compute(STORED, lambda: "second"))
+    first.join()
+    assert sorted(results) == ["failed", "second"]
+
+
+def test_a_leader_that_hangs_is_not_waited_for_for_ever(cache: SemanticCache) -> None:
+    turn = cache.claim(STORED)
+    assert isinstance(turn, Turn)
+    late = cache.claim(STORED, wait=0.1)
+    assert isinstance(late, Turn)
+    late.store("late")
+    hit = cache.claim(STORED)
+    assert isinstance(hit, Hit) and hit.answer == "late"
+    turn.release()
+
+
+def test_a_dead_process_does_not_block(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "cache.sqlite")
+    cache = SemanticCache(store)
+    assert store.lease(cache.key(STORED, ""), "somebody dead", 0.3)
+    started = time.monotonic()
+    assert cache.get_or_compute(STORED, lambda: 1) == 1
+    assert time.monotonic() - started < 20
+
+
+def test_stats_and_certificate(cache: SemanticCache) -> None:
+    cache.store(STORED, 1)
+    for question in (STORED, ASKED, "Something else entirely?"):
+        cache.lookup(question)
+    stats = cache.stats()
+    assert (stats["lookups"], stats["exact_hits"], stats["semantic_hits"]) == (3, 1, 1)
+    assert "5 % of lookups" in cache.certificate().sentence
