@@ -6,11 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_frugal.cache import FrugalCache, SemanticCacheCallback
+    from langchain_frugal.cache_middleware import SemanticCacheMiddleware
     from langchain_frugal.cascade import FrugalCascadeLLM
 
-__all__ = ["FrugalCascadeLLM"]
+__all__ = ["FrugalCache", "FrugalCascadeLLM", "SemanticCacheCallback", "SemanticCacheMiddleware"]
 
-_HOMES = {"FrugalCascadeLLM": "cascade"}
+_HOMES = {
+    "FrugalCache": "cache",
+    "FrugalCascadeLLM": "cascade",
+    "SemanticCacheCallback": "cache",
+    "SemanticCacheMiddleware": "cache_middleware",
+}
 
 
 def __getattr__(name: str) -> Any:

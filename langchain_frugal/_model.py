@@ -19,6 +19,7 @@ from pydantic import Field, PrivateAttr
 from frugal_core.cascade import OnFailure
 from frugal_core.errors import FrugalError
 from langchain_frugal._assembly import Assembly
+from langchain_frugal._cache_streams import Slot, athrough, through
 from langchain_frugal._contract import (
     STRUCTURED,
     StructuredOutput,
@@ -68,7 +69,8 @@ class CascadeModel(TracedStreams):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in stream(self._call(messages, stop, kwargs)):
+        slot = self._slot(messages, stop, kwargs)
+        for chunk in through(slot, stream(self._call(messages, stop, kwargs))):
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -80,7 +82,8 @@ class CascadeModel(TracedStreams):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async for chunk in astream(self._call(messages, stop, kwargs)):
+        slot = self._slot(messages, stop, kwargs)
+        async for chunk in athrough(slot, astream(self._call(messages, stop, kwargs))):
             if run_manager is not None:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -93,6 +96,14 @@ class CascadeModel(TracedStreams):
         if stop is not None:
             kwargs["stop"] = stop
         return Call(self._assembly, messages, kwargs, self.on_failure, parent)
+
+    def _slot(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> Slot | None:
+        parent = kwargs.get(PARENT)
+        if parent is None or not parent.streams:  # LangChain has looked it up
+            return None
+        return Slot.of(self, messages, stop, kwargs)
 
     # Tools and structured output
 

@@ -42,6 +42,8 @@ class Parent:
     run_id: UUID
     handlers: list[BaseCallbackHandler]
     is_async: bool
+    streams: bool = False
+    """Whether this is the caller's own stream, for which LangChain consults no cache."""
 
 
 class TracedStreams(BaseChatModel):
@@ -139,7 +141,7 @@ def unseen() -> Iterator[None]:
 def _begin(config: RunnableConfig, handlers: list[BaseCallbackHandler], is_async: bool) -> Parent:
     """Name the run that is about to start."""
     run_id = config["run_id"] = config.get("run_id") or uuid7()
-    return Parent(run_id, handlers, is_async)
+    return Parent(run_id, handlers, is_async, streams=True)
 
 
 def _parent(

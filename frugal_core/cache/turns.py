@@ -42,6 +42,10 @@ class Turn:
                 "release", lambda: self._cache._flights.land(key, leased=self._leased)
             )
 
+    def __del__(self) -> None:
+        # A turn that is lost, in a cancelled call, must not keep the others waiting.
+        self.release()
+
     def __enter__(self) -> Self:
         return self
 
@@ -76,13 +80,13 @@ class Waiting:
             if self._leader is not None:
                 return self._late()
             self._turn = Turn(self._cache, self._question, self._partition, leads=True)
-        # Somebody may have stored the answer since it was looked up.
+        leased = self._cache._guard("lease", lambda: flights.lease(self._key))
+        self._turn._leased = bool(leased)
+        # Looked up under the lease: somebody may have stored the answer and given the lease back.
         if (hit := self._cache._exact(self._question, self._partition)) is not None:
             self._turn.release()
             return hit
-        leased = self._cache._guard("lease", lambda: flights.lease(self._key))
         if leased or leased is None:  # without a store there is nobody to wait for
-            self._turn._leased = bool(leased)
             return self._turn
         return self._late()
 

@@ -76,6 +76,7 @@ def _recording(path: Path) -> str:
             ["'get_weather', 'args': {'city': 'Paris'}", "age=36) from gpt-4o\n"],
         ),
         ("langgraph_agent.py", ["Sunny in Paris, they say", "'total_tokens'"]),
+        ("cache.py", ["quickly? exact", "quickly? semantic", "with 95 % confidence"]),
     ],
 )
 def test_example(name: str, printed: list[str], tmp_path: Path) -> None:

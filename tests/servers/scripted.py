@@ -289,4 +289,5 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _disconnect(self) -> None:
         self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # the client may have gone first
+            self.connection.shutdown(socket.SHUT_RDWR)

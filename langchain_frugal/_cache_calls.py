@@ -1,0 +1,329 @@
+"""Calls that go through a cache: look up, let one of equal calls ask the model, keep its answer.
+
+`SemanticCache.claim` gives the turn to one of all processes. Within a process the followers wait
+here instead, because here they learn that the leader's answer could not be kept (it called a tool,
+it was cut short, it failed): then all of them go on at once and not one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.outputs import Generation
+
+from frugal_core.cache import Hit, SemanticCache, Turn
+from frugal_core.errors import describe
+from langchain_frugal._cache_messages import Asked, pack, unpack
+from langchain_frugal._cache_store import LateStore
+
+PATIENCE = 60.0
+"""Seconds to wait for another's answer to the same prompt."""
+SHORT_PATIENCE = 15.0
+"""The same where nobody tells that the other has failed."""
+
+_LOG = logging.getLogger("langchain_frugal")
+_MANY = 100
+_BARREN = 60.0
+"""Seconds for which nobody waits for the answer to a prompt whose last one was not to be kept."""
+
+
+@dataclass(eq=False, slots=True)
+class _Flight:
+    """A prompt on its way to the model."""
+
+    key: tuple[str, str]
+    owner: object
+    until: float
+    done: Future[None] = field(default_factory=Future)
+    turn: Turn | None = None
+    task: asyncio.Task[Any] | None = None
+    at_end: Callable[[Any], None] | None = None
+
+
+class Calls:
+    """Calls of models through one cache. What goes wrong in the cache is logged, never raised.
+
+    Args:
+        cache: Where answers are kept.
+        store: The cache's store, if it is still to be opened.
+        keep_tool_calls: Whether answers that call tools are kept.
+        tags: Of every entry.
+    """
+
+    def __init__(
+        self,
+        cache: SemanticCache,
+        store: LateStore | None,
+        keep_tool_calls: bool,
+        tags: Sequence[str],
+    ) -> None:
+        self.cache = cache
+        self._store = store
+        self._keep_tool_calls = keep_tool_calls
+        self._tags = tuple(tags)
+        self._flights: dict[tuple[str, str], _Flight] = {}
+        self._lock = threading.Lock()
+        self._barren: dict[tuple[str, str], float] = {}
+        self._faults: set[str] = set()
+
+    def lookup(self, asked: Asked, patience: float = PATIENCE) -> list[Generation] | None:
+        """The stored answer; None if the model must be asked.
+
+        Who gets None should call `update` or `give_up`; until then, equal calls wait for it.
+
+        Args:
+            asked: The prompt.
+            patience: Seconds to wait for another's answer, and for others to wait for ours.
+        """
+        owner = _here()
+        flight = None
+        try:
+            if not self._ready():
+                return None
+            if self._is_barren(asked):
+                return self._stored(asked)
+            flight, leads = self._join(asked, patience, owner)
+            wait = 0.0 if self._may_not_wait(flight, owner) else patience
+            if leads:
+                found = self.cache.claim(
+                    asked.question, asked.partition, semantic=asked.by_meaning, wait=wait
+                )
+                return self._claimed(flight, found)
+            wait_for([flight.done], timeout=wait)
+            return self._stored(asked)
+        except Exception as error:
+            self._failed(flight, owner, error)
+            return None
+        except BaseException:
+            self._failed(flight, owner)
+            raise
+
+    async def alookup(
+        self,
+        asked: Asked,
+        patience: float = PATIENCE,
+        abandoned: Callable[[], None] | None = None,
+    ) -> list[Generation] | None:
+        """See `lookup`. A task that ends without `aupdate` gives up.
+
+        Args:
+            asked, patience: See `lookup`.
+            abandoned: Called if the task ends so: a cancelled call tells nobody else.
+        """
+        owner = _here()
+        flight = None
+        try:
+            if not await asyncio.to_thread(self._ready):
+                return None
+            if self._is_barren(asked):
+                return await asyncio.to_thread(self._stored, asked)
+            flight, leads = self._join(asked, patience, owner)
+            wait = 0.0 if self._holds_another(flight, owner) else patience
+            if leads:
+                found = await self._aclaim(asked, wait)
+                generations = self._claimed(flight, found)
+                if generations is None:
+                    self._watch(flight, abandoned)
+                return generations
+            await asyncio.wait([asyncio.wrap_future(flight.done)], timeout=wait)
+            return await asyncio.to_thread(self._stored, asked)
+        except Exception as error:
+            self._failed(flight, owner, error)
+            return None
+        except BaseException:  # cancelled
+            self._failed(flight, owner)
+            raise
+
+    def update(self, asked: Asked, generations: Sequence[Generation]) -> None:
+        """Keep an answer if it may be kept, and let the others go on."""
+        flight = self._flights.get(_key(asked))
+        try:
+            answer, layers = pack(generations, keep_tool_calls=self._keep_tool_calls)
+            if answer is None:
+                self._note_barren(asked)
+            elif self._ready():
+                by_meaning = asked.by_meaning and layers == "semantic"
+                self.cache.store(
+                    asked.question, answer, asked.partition, self._tags, semantic=by_meaning
+                )
+        except Exception as error:
+            self._log(error)
+        finally:
+            self._finish(flight)
+
+    async def aupdate(self, asked: Asked, generations: Sequence[Generation]) -> None:
+        """See `update`."""
+        await asyncio.to_thread(self.update, asked, generations)
+
+    def give_up(self, asked: Asked) -> None:
+        """Let the others go on: there will be no answer. Does not block."""
+        if (flight := self._flights.get(_key(asked))) is not None:
+            aside(lambda: self._finish(flight))
+
+    # Inside
+
+    def _ready(self) -> bool:
+        return self._store is None or self._store.ready()
+
+    def _join(self, asked: Asked, patience: float, owner: object) -> tuple[_Flight, bool]:
+        """The flight of a prompt, and whether it is ours to lead."""
+        now = time.monotonic()
+        key = _key(asked)
+        with self._lock:
+            over = [self._flights[key]] if key in self._flights else []
+            # One of our own is over, too: the call failed without a word.
+            if over and over[0].until > now and over[0].owner != owner:
+                return over[0], False
+            if len(self._flights) > _MANY:
+                over += [f for f in self._flights.values() if f.until <= now and f not in over]
+            flight = _Flight(key, owner, now + patience)
+            flight.done.set_running_or_notify_cancel()  # whoever waits cannot cancel it
+            self._flights[key] = flight
+        for ended in over:
+            self._finish(ended)
+        return flight, True
+
+    def _holds_another(self, flight: _Flight, owner: object) -> bool:
+        # Who holds one turn and waits for another may wait for somebody who waits for him: of
+        # several prompts in one call, and of a model within a model, only the first waits.
+        with self._lock:
+            return any(f.owner == owner and f is not flight for f in self._flights.values())
+
+    def _may_not_wait(self, flight: _Flight, owner: object) -> bool:
+        # In a thread that runs an event loop, the leader may be a task of that loop.
+        return _loop() is not None or self._holds_another(flight, owner)
+
+    async def _aclaim(self, asked: Asked, wait: float) -> Hit | Turn:
+        claim = self.cache.aclaim(
+            asked.question, asked.partition, semantic=asked.by_meaning, wait=wait
+        )
+        claiming = asyncio.ensure_future(claim)
+        try:
+            return await asyncio.shield(claiming)
+        except BaseException:
+            # A turn that arrives after we were cancelled would never be given back.
+            claiming.add_done_callback(_let_go)
+            raise
+
+    def _claimed(self, flight: _Flight, found: Hit | Turn) -> list[Generation] | None:
+        if isinstance(found, Turn):
+            flight.turn = found
+            return None
+        generations = self._unpack(found)
+        if generations is not None:
+            self._finish(flight)
+        return generations
+
+    def _stored(self, asked: Asked) -> list[Generation] | None:
+        hit = self.cache.lookup(asked.question, asked.partition, semantic=asked.by_meaning)
+        return None if hit is None else self._unpack(hit)
+
+    def _unpack(self, hit: Hit) -> list[Generation] | None:
+        return unpack(hit, keep_tool_calls=self._keep_tool_calls)
+
+    # An agent's question that is always answered by a tool call would otherwise make every second
+    # caller wait for an answer that he cannot use.
+
+    def _is_barren(self, asked: Asked) -> bool:
+        return self._barren.get(_key(asked), 0.0) > time.monotonic()
+
+    def _note_barren(self, asked: Asked) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if len(self._barren) >= _MANY:
+                self._barren = {key: until for key, until in self._barren.items() if until > now}
+            if len(self._barren) < 10 * _MANY:
+                self._barren[_key(asked)] = now + _BARREN
+
+    def _watch(self, flight: _Flight, abandoned: Callable[[], None] | None) -> None:
+        """Give up when the task that asked ends."""
+        task = asyncio.current_task()
+        if task is None:
+            return
+
+        def at_end(_: Any) -> None:
+            flight.task = None
+            aside(lambda: self._finish(flight))
+            if abandoned is not None:
+                abandoned()
+
+        flight.task, flight.at_end = task, at_end
+        task.add_done_callback(at_end)
+
+    def _finish(self, flight: _Flight | None) -> None:
+        """End a flight; once is enough, more often does no harm."""
+        if flight is None:
+            return
+        with self._lock:
+            if self._flights.get(flight.key) is flight:
+                del self._flights[flight.key]
+            turn, flight.turn = flight.turn, None
+            task, flight.task = flight.task, None
+        if task is not None and flight.at_end is not None:
+            with suppress(RuntimeError):  # the loop has been closed
+                task.get_loop().call_soon_threadsafe(task.remove_done_callback, flight.at_end)
+        if turn is not None:
+            turn.release()
+        with self._lock:
+            if not flight.done.done():
+                flight.done.set_result(None)
+
+    def _failed(
+        self, flight: _Flight | None, owner: object, error: Exception | None = None
+    ) -> None:
+        if flight is not None and flight.owner == owner:
+            aside(lambda: self._finish(flight))
+        if error is not None:
+            self._log(error)
+
+    def _log(self, error: Exception) -> None:
+        kind = type(error).__name__
+        with self._lock:
+            first = kind not in self._faults
+            self._faults.add(kind)
+        if first:
+            _LOG.warning("the cache failed, the model is asked: %s", describe(error))
+
+
+def aside(act: Callable[[], None]) -> None:
+    """Do something that may block: in a thread if this one runs an event loop."""
+    loop = _loop()
+    if loop is not None:
+        try:
+            loop.run_in_executor(None, act)
+            return
+        except RuntimeError:  # the loop is about to be closed
+            pass
+    act()
+
+
+def _key(asked: Asked) -> tuple[str, str]:
+    return asked.question, asked.partition
+
+
+def _loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _here() -> tuple[int, asyncio.Task[Any] | None]:
+    """Who is calling: the thread and, in an event loop, the task."""
+    return threading.get_ident(), None if _loop() is None else asyncio.current_task()
+
+
+def _let_go(claiming: asyncio.Future[Hit | Turn]) -> None:
+    if not claiming.cancelled() and claiming.exception() is None:
+        found = claiming.result()
+        if isinstance(found, Turn):
+            aside(found.release)

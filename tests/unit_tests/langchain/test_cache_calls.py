@@ -1,0 +1,162 @@
+"""Calls through a cache, without any model: who waits for whom, and what faults cost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration
+
+from frugal_core.cache import SemanticCache
+from frugal_core.cache.store.base import Selection, StoreError
+from langchain_frugal._cache_calls import Calls
+from langchain_frugal._cache_messages import Asked
+from langchain_frugal._cache_store import LateStore
+
+QUESTION = Asked("What is a monad?", "partition", True)
+ANSWER = [ChatGeneration(message=AIMessage("a burrito"))]
+TOOL_CALL = [
+    ChatGeneration(message=AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "1"}]))
+]
+
+
+@pytest.fixture
+def calls() -> Iterator[Calls]:
+    with SemanticCache(":memory:") as cache:
+        yield Calls(cache, None, False, ["tag"])
+
+
+def elsewhere(act: Any, *arguments: Any) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(act, *arguments).result(10)
+
+
+def test_what_is_kept_is_found(calls: Calls) -> None:
+    assert calls.lookup(QUESTION) is None
+    calls.update(QUESTION, ANSWER)
+    found = elsewhere(calls.lookup, QUESTION)
+    assert found[0].message.content == "a burrito"
+    assert calls.cache.invalidate(tag="tag") == 1
+
+
+def test_others_wait_as_long_as_they_are_told(calls: Calls) -> None:
+    assert calls.lookup(QUESTION) is None
+    assert elsewhere(calls.lookup, QUESTION, 0.05) is None
+    with ThreadPoolExecutor(1) as pool:
+        follower = pool.submit(calls.lookup, QUESTION)
+        with pytest.raises(TimeoutError):
+            follower.result(0.1)
+        calls.update(QUESTION, ANSWER)
+        assert follower.result(10) is not None
+
+
+def test_giving_up_lets_the_others_go_on(calls: Calls) -> None:
+    assert calls.lookup(QUESTION) is None
+    calls.give_up(QUESTION)
+    calls.give_up(QUESTION)
+    assert elsewhere(calls.lookup, QUESTION) is None
+
+
+def test_an_answer_that_is_not_kept_stops_all_waiting(calls: Calls) -> None:
+    assert calls.lookup(QUESTION) is None
+    calls.update(QUESTION, TOOL_CALL)
+    for _ in range(3):
+        assert elsewhere(calls.lookup, QUESTION) is None
+    calls.update(QUESTION, ANSWER)
+    assert elsewhere(calls.lookup, QUESTION) is not None
+
+
+def test_who_holds_a_turn_does_not_wait(calls: Calls) -> None:
+    other = Asked("What is a functor?", "partition", True)
+    assert calls.lookup(QUESTION) is None
+    assert elsewhere(calls.lookup, other) is None  # and the thread is gone
+    assert calls.lookup(other) is None, "they might wait for each other"
+    assert calls.lookup(QUESTION) is None, "the same thread again: its call has failed"
+
+
+async def test_a_task_that_ends_gives_up(calls: Calls) -> None:
+    abandoned: list[bool] = []
+
+    async def asks() -> None:
+        assert await calls.alookup(QUESTION, abandoned=lambda: abandoned.append(True)) is None
+
+    await asyncio.create_task(asks())
+    assert await asyncio.wait_for(calls.alookup(QUESTION), 10) is None
+    await asyncio.sleep(0)
+    assert abandoned == [True]
+    await calls.aupdate(QUESTION, ANSWER)
+    assert await calls.alookup(QUESTION) is not None
+
+
+async def test_a_follower_that_is_cancelled_takes_nothing_with_it(calls: Calls) -> None:
+    assert await calls.alookup(QUESTION) is None
+    follower = asyncio.create_task(calls.alookup(QUESTION))
+    await asyncio.sleep(0.05)
+    follower.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await follower
+    other = asyncio.create_task(calls.alookup(QUESTION))
+    await asyncio.sleep(0.05)
+    await calls.aupdate(QUESTION, ANSWER)
+    assert await asyncio.wait_for(other, 10) is not None
+
+
+async def test_a_leader_that_is_cancelled_in_its_claim_gives_the_turn_back(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = calls.cache.aclaim
+
+    async def slowly(*arguments: Any, **options: Any) -> Any:
+        found = await claim(*arguments, **options)
+        await asyncio.sleep(0.1)
+        return found
+
+    monkeypatch.setattr(calls.cache, "aclaim", slowly)
+    leader = asyncio.create_task(calls.alookup(QUESTION))
+    await asyncio.sleep(0.05)
+    leader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leader
+    assert await asyncio.wait_for(calls.alookup(QUESTION), 10) is None
+
+
+def test_faults_are_logged_once(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*arguments: Any, **options: Any) -> Any:
+        raise RuntimeError("no such luck")
+
+    for name in ("claim", "lookup", "store"):
+        monkeypatch.setattr(calls.cache, name, broken)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert calls.lookup(QUESTION) is None
+            calls.update(QUESTION, ANSWER)
+            assert asyncio.run(calls.alookup(QUESTION)) is None
+    assert len(caplog.records) == 1
+
+
+def test_a_store_is_opened_late_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "folder"
+    blocked.write_text("a file")
+    store = LateStore(blocked / "cache.sqlite")
+    with caplog.at_level(logging.WARNING):
+        assert not store.ready()
+        with pytest.raises(StoreError, match="cannot be opened"):
+            store.count(Selection())
+        blocked.unlink()
+        blocked.mkdir()
+        assert not store.ready(), "not before its time"
+        monkeypatch.setattr(store, "_retry_at", 0.0)
+        assert store.ready() and store.count(Selection()) == 0
+    assert len(caplog.records) == 1
+    store.close()
+    LateStore(":memory:").close()
