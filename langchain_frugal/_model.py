@@ -17,6 +17,7 @@ from langchain_core.tools import BaseTool
 from pydantic import Field, PrivateAttr
 
 from frugal_core.cascade import OnFailure
+from frugal_core.driving import arun, astream, run, stream
 from frugal_core.errors import FrugalError
 from langchain_frugal._assembly import Assembly
 from langchain_frugal._cache_streams import Slot, athrough, through
@@ -26,7 +27,7 @@ from langchain_frugal._contract import (
     StructuredOutputParser,
     as_openai_tool,
 )
-from langchain_frugal._drivers import Call, arun, astream, run, stream
+from langchain_frugal._drivers import Call
 from langchain_frugal._replies import as_result
 from langchain_frugal._tiers import CASCADE
 from langchain_frugal._tracing import PARENT, TracedStreams
