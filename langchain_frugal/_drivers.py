@@ -14,7 +14,6 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from frugal_core.cascade import Ask, Failure, OnFailure, Outcome, Reply
 from frugal_core.driving import Live, Loop
 from frugal_core.loop import VERIFICATION, cascade
-from langchain_frugal._assembly import Assembly
 from langchain_frugal._contract import FORMAT_ARGUMENTS, STRUCTURED, Contract
 from langchain_frugal._replies import (
     add_bill,
@@ -29,6 +28,7 @@ from langchain_frugal._replies import (
     replay,
     says_something,
 )
+from langchain_frugal._tiers import ChatAssembly
 from langchain_frugal._tracing import Parent, callbacks_below, unseen
 
 
@@ -45,7 +45,7 @@ class Call:
 
     def __init__(
         self,
-        assembly: Assembly,
+        assembly: ChatAssembly,
         messages: list[BaseMessage],
         kwargs: dict[str, Any],
         on_failure: OnFailure,
@@ -108,17 +108,13 @@ class Call:
 
     def final(self, outcome: Outcome) -> AIMessage:
         """The answer, with the bill and the trail."""
-        trail = outcome.to_json()
-        names = [tier.name for tier in self.assembly.tiers]
-        if self.assembly.ladder is not None:
-            trail["ladder"] = {"as_of": self.assembly.ladder, "tiers": names}
         # What only the scorer asked for is none of the caller's.
         unasked = self.assembly.tiers[outcome.tier].draft_options.keys() - self.kwargs.keys()
-        name = names[outcome.tier]
+        name = self.assembly.tiers[outcome.tier].name
         usage = self.usage
         if not self.asked:  # the student answered by itself: known to be nothing, not unknown
             usage = UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0)
-        return final_message(outcome.reply, name, usage, trail, unasked)
+        return final_message(outcome.reply, name, usage, self.assembly.trail(outcome), unasked)
 
     def ask(self, ask: Ask) -> Reply | Failure:
         """Do what the loop asks for, and wait for the whole answer."""
