@@ -100,6 +100,22 @@ class Answer:
         return "cut short" if self.ended.lower() in CUT_SHORT else broken
 
 
+def question(turns: Sequence[tuple[str, str]]) -> str:
+    """What a conversation asks: the last words of the user and what tools have said since.
+
+    Args:
+        turns: Who spoke ("user", "tool", or anything else) and what, from the first to the last.
+
+    Example:
+        >>> question([("user", "hi"), ("assistant", "hello"), ("user", "Time?"), ("tool", "noon")])
+        'Time?\\nnoon'
+    """
+    asked = [i for i, (speaker, _) in enumerate(turns) if speaker == "user"]
+    since = turns[asked[-1] if asked else 0 :]
+    said = [text for speaker, text in since if speaker in ("user", "tool")]
+    return "\n".join(said) if said else (turns[-1][1] if turns else "")
+
+
 def mean_log_probability(log_probs: Iterable[Any]) -> float | None:
     """The confidence in an answer: the mean log-probability of its tokens.
 

@@ -64,12 +64,9 @@ class Contract:
         """The contract of a call with these arguments, in OpenAI's form; None for plain text."""
         if not any(map(arguments.get, FORMAT_ARGUMENTS)):
             return None
-        choice = arguments.get("tool_choice")
-        if isinstance(choice, dict):
-            choice = choice.get("type", "any")
         return cls(
             tools=_argument_schemas(arguments.get("tools") or ()),
-            must_call=bool(choice) and choice not in ("auto", "none"),
+            must_call=requires_call(arguments.get("tool_choice")),
             schema=_response_schema(arguments.get("response_format")),
         )
 
@@ -98,6 +95,13 @@ class Contract:
             except ValueError:
                 return "not JSON"
         return None
+
+
+def requires_call(choice: Any) -> bool:
+    """Whether a `tool_choice`, in OpenAI's form or a provider's dict, demands a call."""
+    if isinstance(choice, dict):
+        choice = choice.get("type", "any")
+    return bool(choice) and choice not in ("auto", "none")
 
 
 def schema_breach(schema: Mapping[str, Any], value: Any) -> str | None:

@@ -6,7 +6,7 @@ move what the one says to the other.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
@@ -144,7 +144,7 @@ def stream(call: Call[Any, Any]) -> Generator[Any, None, None]:
     yield from call.ending(outcome, live)
 
 
-async def astream(call: Call[Any, Any]) -> AsyncIterator[Any]:
+async def astream(call: Call[Any, Any]) -> AsyncGenerator[Any, None]:
     """Drive a call asynchronously; drafts are buffered, the last tier is passed on as it comes."""
     reply: Any = None
     live: Live[Any] | None = None

@@ -19,7 +19,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.utils.utils import LC_ID_PREFIX
 
-from frugal_core.answers import Answer, Bill, failure_of, mean_log_probability, pieces
+from frugal_core.answers import Answer, Bill, failure_of, mean_log_probability, pieces, question
 from frugal_core.cascade import Failure, Reply
 from frugal_core.contract import ToolCall
 from langchain_frugal._contract import Contract
@@ -27,16 +27,13 @@ from langchain_frugal._contract import Contract
 
 def query_of(messages: Sequence[BaseMessage]) -> str:
     """The question: the last human message and what tools have said since."""
-    start = 0
-    for position, message in enumerate(messages):
-        if isinstance(message, HumanMessage):
-            start = position
-    asked = [
-        message.text
-        for message in messages[start:]
-        if isinstance(message, HumanMessage | ToolMessage)
-    ]
-    return "\n".join(asked) if asked else (messages[-1].text if messages else "")
+    return question([(_speaker(message), message.text) for message in messages])
+
+
+def _speaker(message: BaseMessage) -> str:
+    if isinstance(message, HumanMessage):
+        return "user"
+    return "tool" if isinstance(message, ToolMessage) else "other"
 
 
 def is_text(messages: Sequence[BaseMessage]) -> bool:

@@ -1,0 +1,72 @@
+"""`as_structured_llm` of a cascade: LlamaIndex's own drops the trail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.base.llms.generic_utils import (
+    achat_to_completion_decorator,
+    astream_chat_to_completion_decorator,
+    chat_to_completion_decorator,
+    stream_chat_to_completion_decorator,
+)
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+)
+from llama_index.core.llms.structured_llm import StructuredLLM
+
+from llama_index_frugal._requests import STRUCTURED, Target
+
+
+class StructuredCascadeLLM(StructuredLLM):
+    """A cascade whose answers are objects of one class; its tiers report to the callbacks."""
+
+    def _asked(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {STRUCTURED: Target(self.output_cls, kwargs)}
+
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer with an object's JSON; the object is in `raw`."""
+        return self.llm.chat(messages, **self._asked(kwargs))
+
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer with an object's JSON; the object is in `raw`."""
+        return await self.llm.achat(messages, **self._asked(kwargs))
+
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Stream an object that grows, in `raw`."""
+        return self.llm.stream_chat(messages, **self._asked(kwargs))
+
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """Stream an object that grows, in `raw`."""
+        return await self.llm.astream_chat(messages, **self._asked(kwargs))
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """As `chat`, on one prompt."""
+        return chat_to_completion_decorator(self.chat)(prompt, **kwargs)
+
+    async def acomplete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponse:
+        """As `achat`, on one prompt."""
+        return await achat_to_completion_decorator(self.achat)(prompt, **kwargs)
+
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseGen:
+        """As `stream_chat`, on one prompt."""
+        return stream_chat_to_completion_decorator(self.stream_chat)(prompt, **kwargs)
+
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """As `astream_chat`, on one prompt."""
+        return await astream_chat_to_completion_decorator(self.astream_chat)(prompt, **kwargs)
