@@ -152,4 +152,3 @@ def test_tool_boxes_say_everything_and_no_address() -> None:
     assert "0x" not in repr(box)
     assert repr(box) == repr(ToolBox((FunctionTool.from_defaults(look),), {"tool_required": True}))
     assert repr(Target(Point)) == repr(Target(Point))
-
