@@ -146,16 +146,26 @@ class Call:
         return self._misfit(error, answer)
 
     def _misfit(self, error: Exception, answer: Answer) -> Reply:
-        words = (
-            validation_breach(error)
-            if isinstance(error, ValidationError)
-            else f"schema: {describe(error)}"
-        )
+        words = f"schema: {describe(error)}"
+        if (breach := self._breach(error, answer)) is not None:
+            words = validation_breach(breach)
         text = answer.text or "nothing"
         reply = self._counted(replace(answer, text=text, calls=())).reply(lambda *_: words, error)
         return replace(
             reply, useless=True
         )  # even of a refusal, a caller who wants an object has none
+
+    def _breach(self, error: Exception, answer: Answer) -> ValidationError | None:
+        """What pydantic found wrong; LlamaIndex's programs wrap it in words of their own."""
+        if isinstance(error, ValidationError):
+            return error
+        assert self.question.target is not None
+        try:
+            for call in answer.calls:
+                self.question.target.output_cls.model_validate(call.arguments)
+        except ValidationError as found:
+            return found
+        return None
 
     def failed(self, error: Exception) -> Failure:
         """An exception as the core takes it."""

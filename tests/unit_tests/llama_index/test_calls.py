@@ -213,7 +213,7 @@ def test_endpoints_are_called_by_keyword_too() -> None:
     assert llm.complete(prompt="q").text == "right"
     assert llm.chat(messages=[ChatMessage("q")]).message.content == "right"
     with pytest.raises(TypeError):
-        llm.complete("q", prompt="q")
+        llm.complete("q", **{"prompt": "q"})
     for incomplete in (llm.complete, llm.stream_complete):
         with pytest.raises(ValueError, match="no prompt"):
             incomplete()

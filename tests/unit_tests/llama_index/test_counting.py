@@ -11,7 +11,7 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.tools import FunctionTool
 from llama_index_instrumentation import get_dispatcher
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from llama_index_frugal import FrugalCascadeEvent, FrugalCascadeLLM
 from tests.unit_tests.llama_index.asking import WAYS, ask
@@ -25,7 +25,7 @@ class Point(BaseModel):
 
 
 class Listener(BaseEventHandler):
-    events: list[Any] = []
+    events: list[Any] = Field(default_factory=list)
 
     @classmethod
     def class_name(cls) -> str:

@@ -11,6 +11,7 @@ from llama_index.core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, ValidationError
 
 from llama_index_frugal import FrugalCascadeLLM
+from tests.unit_tests.llama_index import asking
 from tests.unit_tests.llama_index.fakes import Fake, calling
 
 
@@ -69,7 +70,7 @@ async def test_what_does_not_fit_goes_to_the_next_tier(way: str, bad: Any) -> No
 @pytest.mark.parametrize("way", WAYS)
 async def test_if_no_tier_fits_the_error_is_the_last_ones(way: str) -> None:
     llm, _ = cascade(HALF, HALF)
-    with pytest.raises(ValueError, match="Person|whole"):
+    with pytest.raises(ValueError, match=r"Person|whole"):
         await predicted(llm, way)
 
 
@@ -116,8 +117,7 @@ async def answered(llm: Any, way: str) -> list[Any]:
 
 @pytest.mark.parametrize(
     "way",
-    ["chat", "achat", "stream_chat", "astream_chat"]
-    + ["complete", "acomplete", "stream_complete", "astream_complete"],
+    asking.WAYS,
 )
 async def test_as_structured_llm_keeps_the_trail(way: str) -> None:
     llm, _ = cascade(HALF, ADA)
