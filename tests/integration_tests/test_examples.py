@@ -40,7 +40,12 @@ def _run(name: str, folder: Path, *arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, str(_EXAMPLES / name), *arguments],
             cwd=folder,
-            env={**os.environ, "OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "test"},
+            env={
+                **os.environ,
+                "OPENAI_BASE_URL": server.base_url,
+                "OPENAI_API_BASE": server.base_url,  # as LlamaIndex's class calls it
+                "OPENAI_API_KEY": "test",
+            },
             capture_output=True,
             text=True,
             timeout=100,
@@ -76,6 +81,10 @@ def _recording(path: Path) -> str:
             ["'get_weather', 'args': {'city': 'Paris'}", "age=36) from gpt-4o\n"],
         ),
         ("langgraph_agent.py", ["Sunny in Paris, they say", "'total_tokens'"]),
+        (
+            "llama_index_cascade.py",
+            ["gpt-4o-mini: Paris", "gpt-4o: Rome", "Sunny in Paris, they say"],
+        ),
         ("cache.py", ["quickly? exact", "quickly? semantic", "with 95 % confidence"]),
     ],
 )

@@ -195,8 +195,7 @@ async def test_both_frameworks_take_the_same_decisions(
     path = tmp_path / "topics.frugal"
     fit(recording, promise=0.05, reference=DEAR).save(path)
     said = {
-        model: {row.text: row.answers[model].text for row in recording}
-        for model in (CHEAP, DEAR)
+        model: {row.text: row.answers[model].text for row in recording} for model in (CHEAP, DEAR)
     }
 
     def replays(model: str) -> Any:
@@ -311,7 +310,7 @@ async def test_structured_output_by_either_mechanism(
 async def test_function_agents(streaming: bool, strict: FrugalCascadeLLM) -> None:
     agent = FunctionAgent(tools=[get_weather], llm=strict, streaming=streaming)
     context = Context(agent)
-    said = await agent.run("How is the weather in Paris?", ctx=context)
+    said: Any = await agent.run("How is the weather in Paris?", ctx=context)
     assert str(said) == "Sunny in Paris, they say"
     assert [call.tool_kwargs for call in said.tool_calls] == [{"city": "Paris"}]
 
@@ -324,11 +323,9 @@ async def test_react_agents(streaming: bool, strict: FrugalCascadeLLM) -> None:
 
 
 async def test_agent_workflows_and_objects_from_them(strict: FrugalCascadeLLM) -> None:
-    workflow = AgentWorkflow.from_tools_or_functions(
-        [get_weather], llm=strict, output_cls=Person
-    )
+    workflow = AgentWorkflow.from_tools_or_functions([get_weather], llm=strict, output_cls=Person)
     (agent,) = workflow.agents.values()
     assert isinstance(agent, FunctionAgent)
-    said = await workflow.run("How is the weather in Paris?")
+    said: Any = await workflow.run("How is the weather in Paris?")
     assert str(said) == "Sunny in Paris, they say"
     assert said.structured_response == {"name": "Ada", "age": 36}

@@ -184,7 +184,6 @@ async def test_usage_that_is_not_told_is_not_invented() -> None:
 
 async def test_a_cascade_can_be_a_tier() -> None:
     inner, _ = cascade("wrong", "right inside")
-    llm, _ = cascade("wrong")
     outer = FrugalCascadeLLM(tiers={"inner": inner, "top": Fake(model="top")}, scorer=right)
     said = await ask(outer, "achat")
     assert (said.text, said.extra["total_tokens"]) == ("right inside", 30)
@@ -213,7 +212,8 @@ def test_endpoints_are_called_by_keyword_too() -> None:
     assert llm.complete(prompt="q").text == "right"
     assert llm.chat(messages=[ChatMessage("q")]).message.content == "right"
     with pytest.raises(TypeError):
-        llm.complete("q", **{"prompt": "q"})
+        twice: Any = llm.complete
+        twice("q", prompt="q")
     for incomplete in (llm.complete, llm.stream_complete):
         with pytest.raises(ValueError, match="no prompt"):
             incomplete()
