@@ -100,6 +100,8 @@ def named(models: Models[Any], tiers: Any) -> list[Entry]:
     """
     if isinstance(tiers, str):
         raise FrugalError(f"tiers is one name, {tiers!r}: give a list, cheapest first")
+    if isinstance(tiers, models.kind):
+        raise FrugalError(f"tiers is one {models.noun}: give a list, cheapest first")
     if isinstance(tiers, Mapping):
         entries: list[Entry] = list(tiers.items())
     else:

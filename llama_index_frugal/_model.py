@@ -134,16 +134,19 @@ class CascadeModel(FunctionCallingLLM):
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
         """Tool calls of an answer, read by the tier that gave it."""
-        named = response.additional_kwargs.get(TIER)
-        callers = {
+        readers: dict[str, Any] = {
             tier.name: tier.model
             for tier in self._assembly.tiers
-            if isinstance(tier.model, FunctionCallingLLM)
+            if hasattr(tier.model, "get_tool_calls_from_response")
         }
-        if not callers:
+        if not readers:
             raise FrugalError("no tier of this cascade can call tools")
-        reader = callers.get(str(named)) or list(callers.values())[-1]
-        return reader.get_tool_calls_from_response(response, error_on_no_tool_call, **kwargs)
+        named = str(response.additional_kwargs.get(TIER))
+        reader = readers.get(named) or list(readers.values())[-1]
+        calls: list[ToolSelection] = reader.get_tool_calls_from_response(
+            response, error_on_no_tool_call=error_on_no_tool_call, **kwargs
+        )
+        return calls
 
     # Structured output
 

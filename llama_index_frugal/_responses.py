@@ -28,6 +28,8 @@ TRAIL = "frugal"
 TIER = "frugal_tier"
 """Where `additional_kwargs` of an answer, and of every piece of one, name the tier it is from."""
 
+_THINKING = "thinking_delta"  # of one piece of a stream; the whole is a block of the message
+
 USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
 """Where `additional_kwargs` of an answer say what was bought for it, from all tiers together."""
 
@@ -62,13 +64,13 @@ def text_of(response: Response) -> str:
 
 def answer_of(response: Response, model: LLM) -> Answer:
     """What a model's response says, in no framework's terms."""
-    raw, other = response.raw, False
+    other = False
     calls: tuple[ToolCall, ...] = ()
     if isinstance(response, ChatResponse):
         calls = _calls(response, model)
         spoken = (TextBlock, ThinkingBlock, ToolCallBlock)
         other = any(not isinstance(block, spoken) for block in response.message.blocks)
-    choice = _first(_get(raw, "choices")) or _first(_get(raw, "candidates"))
+    choice = _choice(response)
     return Answer(
         text=text_of(response),
         calls=calls,
@@ -100,6 +102,11 @@ def _arguments(written: Any) -> Any:
         except ValueError:
             return None
     return written if isinstance(written, dict) else None
+
+
+def _choice(response: Response) -> Any:
+    """The answer in a provider's own object, by OpenAI's name or Google's."""
+    return _first(_get(response.raw, "choices")) or _first(_get(response.raw, "candidates"))
 
 
 def _ended(response: Response, choice: Any) -> str:
@@ -168,13 +175,15 @@ def _count(holder: Any, *names: str) -> int | None:
 
 def marked(response: Any, tier: str, trail: Any = None, usage: Any = None) -> Any:
     """A copy of a response that names its tier; with the bill and the trail, if they are known."""
-    kept = {name: value for name, value in response.additional_kwargs.items() if name not in USAGE}
-    extra = {**kept, TIER: tier}
+    dropped = USAGE if trail is None else (*USAGE, _THINKING)
+    extra = response.additional_kwargs.items()
+    kept = {name: value for name, value in extra if name not in dropped}
+    kept[TIER] = tier
     if usage is not None:
-        extra |= dict(zip(USAGE, usage, strict=True))
+        kept |= dict(zip(USAGE, usage, strict=True))
     if trail is not None:
-        extra[TRAIL] = trail
-    return response.model_copy(update={"additional_kwargs": extra})
+        kept[TRAIL] = trail
+    return response.model_copy(update={"additional_kwargs": kept})
 
 
 def replay(response: Any) -> Iterator[Any]:
@@ -199,6 +208,7 @@ def says_something(response: Response) -> bool:
         response.delta
         or message.content
         or message.additional_kwargs
+        or response.additional_kwargs.get(_THINKING)
         or any(not isinstance(block, TextBlock) for block in message.blocks)
     )
 
@@ -212,14 +222,8 @@ def joined(chunks: Sequence[Any]) -> Any:
 
 def answer_of_stream(chunks: Sequence[Any], model: LLM) -> Answer:
     """What a whole stream says: its end and its bill need not be in the same piece."""
-    backwards = [answer_of(chunk, model) for chunk in reversed(chunks[-_TAIL:])]
-    bills = [answer.bill for answer in backwards if answer.bill is not None]
-    return replace(
-        answer_of(joined(chunks), model),
-        ended=next((answer.ended for answer in backwards if answer.ended), ""),
-        refused=any(answer.refused for answer in backwards),
-        bill=bills[0] if bills else None,
-    )
-
-
-_TAIL = 3  # pieces at the end of a stream that say how it ended
+    backwards = list(reversed(chunks))
+    bills = (bill for chunk in backwards if (bill := _bill(chunk)) is not None)
+    ends = (ended for chunk in backwards if (ended := _ended(chunk, _choice(chunk))))
+    whole = answer_of(joined(chunks), model)
+    return replace(whole, ended=next(ends, ""), bill=next(bills, None))

@@ -28,26 +28,28 @@ from llama_index_frugal._requests import STRUCTURED, Target
 class StructuredCascadeLLM(StructuredLLM):
     """A cascade whose answers are objects of one class; its tiers report to the callbacks."""
 
-    def _asked(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        return {STRUCTURED: Target(self.output_cls, kwargs)}
+    def _asked(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
+        # The cascade's own system prompt comes first, as in `structured_predict`.
+        extended = self.llm._extend_messages(list(messages))
+        return {"messages": extended, STRUCTURED: Target(self.output_cls, kwargs)}
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer with an object's JSON; the object is in `raw`."""
-        return self.llm.chat(messages, **self._asked(kwargs))
+        return self.llm.chat(**self._asked(messages, kwargs))
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer with an object's JSON; the object is in `raw`."""
-        return await self.llm.achat(messages, **self._asked(kwargs))
+        return await self.llm.achat(**self._asked(messages, kwargs))
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Stream an object that grows, in `raw`."""
-        return self.llm.stream_chat(messages, **self._asked(kwargs))
+        return self.llm.stream_chat(**self._asked(messages, kwargs))
 
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """Stream an object that grows, in `raw`."""
-        return await self.llm.astream_chat(messages, **self._asked(kwargs))
+        return await self.llm.astream_chat(**self._asked(messages, kwargs))
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """As `chat`, on one prompt."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
+from llama_index.core.types import PydanticProgramMode
 from pydantic import ConfigDict, Field, SkipValidation, field_serializer
 
 from frugal_core.assembly import assemble, fit_policy
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _OBJECTS = ("tiers", "policy", "promise", "scorer", "prices")
 """Fields whose values need not be plain."""
 
-_FORWARDED = ("temperature", "max_tokens")
+_FORWARDED = ("temperature", "max_tokens", "pydantic_program_mode")
 """Fields that are meant for the tiers, besides `tier_arguments`."""
 
 
@@ -166,7 +167,9 @@ class FrugalCascadeLLM(CascadeModel):
     def _assemble(self) -> None:
         """Make what the calls need, from the fields."""
         arguments = {
-            name: value for name in _FORWARDED if (value := getattr(self, name)) is not None
+            name: value
+            for name in _FORWARDED
+            if (value := getattr(self, name)) not in (None, PydanticProgramMode.DEFAULT)
         }
         self._assembly = assemble(
             MODELS,

@@ -6,7 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole, TextBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+)
 
 from frugal_core.errors import FrugalError
 from llama_index_frugal import FrugalCascadeLLM
@@ -217,6 +223,23 @@ def test_endpoints_are_called_by_keyword_too() -> None:
     for incomplete in (llm.complete, llm.stream_complete):
         with pytest.raises(ValueError, match="no prompt"):
             incomplete()
+
+
+async def test_thoughts_are_streamed_once() -> None:
+    class Thinking(Fake):
+        async def astream_chat(self, messages: Any, **kwargs: Any) -> Any:
+            async def pieces() -> Any:
+                for thought, word in (("hm, ", ""), ("yes", "word")):
+                    extra = {"thinking_delta": thought}
+                    message = ChatMessage(role="assistant", content=word)
+                    yield ChatResponse(message=message, delta=word, additional_kwargs=extra)
+
+            return pieces()
+
+    llm, _ = cascade("wrong", Thinking(model="b"))
+    said = await ask(llm, "astream_chat")
+    thoughts = [piece.additional_kwargs.get("thinking_delta") for piece in said.pieces]
+    assert thoughts == ["hm, ", "yes", None]
 
 
 async def test_images_are_outside_what_the_scorer_reads() -> None:

@@ -20,6 +20,7 @@ from llama_index.core.llms.llm import LLM
 from llama_index.core.llms.loading import load_llm
 from llama_index.core.llms.mock import MockLLM
 from llama_index.core.llms.utils import resolve_llm
+from llama_index.core.types import PydanticProgramMode
 from llama_index.llms.openai import OpenAI
 
 from frugal_core import Promise
@@ -76,6 +77,7 @@ def test_the_address_by_its_other_name() -> None:
         ({"model": "my-model"}, "no cheaper models"),
         ({"tiers": []}, "tiers is empty"),
         ({"tiers": "gpt-4o"}, "give a list"),
+        ({"tiers": Fake()}, "give a list"),
         ({"tiers": [1]}, 'give a LLM or "provider:model"'),
         ({"tiers": [Fake()], "temperature": 0}, "every tier is a LLM of yours"),
         ({"tiers": [Fake()], "scorer": 3}, "scorer is a int"),
@@ -192,6 +194,8 @@ def test_changes_take_effect() -> None:
     llm = FrugalCascadeLLM(model="gpt-4o", api_key=KEY)
     llm.temperature = 0.7
     assert [tier.temperature for tier in models(llm)] == [0.7, 0.7]
+    llm.pydantic_program_mode = PydanticProgramMode.FUNCTION
+    assert {tier.pydantic_program_mode for tier in models(llm)} == {PydanticProgramMode.FUNCTION}
     assert models(llm.model_copy(update={"max_tokens": 5}))[0].max_tokens == 5
     mine = FrugalCascadeLLM(tiers=[Fake(), Fake()], scorer=right)
     with pytest.raises(FrugalError, match="set this on the tiers"):

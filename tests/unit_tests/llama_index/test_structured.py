@@ -120,9 +120,10 @@ async def answered(llm: Any, way: str) -> list[Any]:
     asking.WAYS,
 )
 async def test_as_structured_llm_keeps_the_trail(way: str) -> None:
-    llm, _ = cascade(HALF, ADA)
+    llm, (first, _) = cascade(HALF, ADA, system_prompt="Be exact.")
     structured = llm.as_structured_llm(Person)
     last = (await answered(structured, way))[-1]
+    assert first.calls[0][0][0].content == "Be exact."
     assert last.raw == Person(name="Ada", age=36)
     trail = last.additional_kwargs["frugal"]["trail"]
     assert [step["decision"] for step in trail] == ["rejected", "accepted"]
