@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from frugal_core.cascade import Ask, Failure, OnFailure, Outcome, Reply
 from frugal_core.contract import validation_breach
 from frugal_core.driving import Live, Loop
 from frugal_core.errors import describe
-from frugal_core.loop import cascade
+from frugal_core.loop import STALE_CONNECTIONS, cascade, is_stale
 from llama_index_frugal._models import LLMAssembly, streaming
 from llama_index_frugal._requests import Request
 from llama_index_frugal._responses import (
@@ -98,7 +98,8 @@ class Call:
             if self.limiter is not None:
                 await self.limiter.async_acquire()
             with collecting(seen):
-                said = await _method(model, request.endpoint.acall)(*positional, **kwargs)
+                method = _method(model, request.endpoint.acall)
+                said = await _on_a_live_loop(lambda: method(*positional, **kwargs))
             return self.read(ask, said, seen)
         except Exception as error:
             return self.unread(ask, error, seen)
@@ -273,16 +274,19 @@ class LiveTier(Live[Any]):
         positional, kwargs = self.arguments
         if self.call.limiter is not None:
             await self.call.limiter.async_acquire()
+        method = _method(self.model, self.request.endpoint.astream)
+
+        async def begin() -> tuple[Any, Any]:
+            pieces = aiter(await method(*positional, **kwargs))
+            return pieces, await anext(pieces, None)  # only now is anything sent
+
         with collecting(self.seen):
-            stream = await _method(self.model, self.request.endpoint.astream)(*positional, **kwargs)
-            pieces = aiter(stream)
+            pieces, piece = await _on_a_live_loop(begin)
         try:
-            while True:
+            while piece is not None:
+                yield as_response(piece)
                 with collecting(self.seen):  # as in start
                     piece = await anext(pieces, None)
-                if piece is None:
-                    return
-                yield as_response(piece)
         finally:
             if hasattr(pieces, "aclose"):
                 await pieces.aclose()
@@ -344,6 +348,17 @@ def _first_seen(seen: list[Response], model: LLM) -> Answer:
 def _of_answer(error: Exception) -> bool:
     """Whether an error is about what a model said: it does not fit, or is not JSON."""
     return isinstance(error, ValueError | TypeError | AssertionError)
+
+
+async def _on_a_live_loop(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask; and again, as long as it is only a connection of an earlier loop that fails."""
+    for _ in range(STALE_CONNECTIONS):
+        try:
+            return await ask()
+        except Exception as error:
+            if not is_stale(error):
+                raise
+    return await ask()
 
 
 def _method(model: LLM, name: str) -> Any:

@@ -212,6 +212,7 @@ class CascadeModel(FunctionCallingLLM):
 
     def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredLLM:
         """An LLM whose answers are objects, in its `raw`, with the trail beside them."""
+        kwargs.setdefault("callback_manager", self.callback_manager)
         return StructuredCascadeLLM(llm=self, output_cls=output_cls, **kwargs)
 
     # What it can do

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from frugal_core.cascade import Reply
 from frugal_core.contract import FORMAT_ARGUMENTS, Contract, requires_call
+from frugal_core.errors import FrugalError
 from frugal_core.loop import VERIFICATION
 from llama_index_frugal._responses import is_text, query_of
 
@@ -182,6 +183,8 @@ class Request:
 
 def conversation(messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Request:
     """The request of a `chat`."""
+    if isinstance(messages, str):
+        raise FrugalError("messages is a text: give a list of ChatMessage, or call complete()")
     kwargs = dict(kwargs)
     toolbox, target = kwargs.pop(TOOLS, None), kwargs.pop(STRUCTURED, None)
     return Request(tuple(messages), kwargs=kwargs, toolbox=toolbox, target=target)

@@ -28,6 +28,11 @@ from llama_index_frugal._requests import STRUCTURED, Target
 class StructuredCascadeLLM(StructuredLLM):
     """A cascade whose answers are objects of one class; its tiers report to the callbacks."""
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "callback_manager" and value is not self.callback_manager:
+            self.llm.callback_manager = value
+        super().__setattr__(name, value)
+
     def _asked(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
         # The cascade's own system prompt comes first, as in `structured_predict`.
         extended = self.llm._extend_messages(list(messages))

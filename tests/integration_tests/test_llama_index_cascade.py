@@ -159,6 +159,22 @@ async def test_many_at_once(scripted: StartScripted) -> None:
     assert [one.text for one in said] == [f"echo q{i}" for i in range(20)]
 
 
+@pytest.mark.parametrize("way", ["achat", "astream_chat", "acomplete", "astream_complete"])
+def test_a_client_that_outlives_its_loop_is_no_failure_of_the_provider(
+    way: str, scripted: StartScripted
+) -> None:
+    async def three(llm: FrugalCascadeLLM) -> list[Any]:
+        return await asyncio.gather(*(ask(llm, way) for _ in range(3)))
+
+    for stream_live in (True, False):
+        server = scripted({CHEAP: Answer("Paris", logprob=-3.0 if stream_live else 0.0), DEAR: "x"})
+        llm = cascade(server)
+        for _ in range(3):
+            for said in asyncio.run(three(llm)):
+                decisions = [step["decision"] for step in said.extra["frugal"]["trail"]]
+                assert decisions == (["rejected", "accepted"] if stream_live else ["accepted"])
+
+
 # The same policy file as LangChain
 
 

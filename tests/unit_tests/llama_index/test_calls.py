@@ -220,6 +220,9 @@ def test_endpoints_are_called_by_keyword_too() -> None:
     with pytest.raises(TypeError):
         twice: Any = llm.complete
         twice("q", prompt="q")
+    text: Any = "q"
+    with pytest.raises(FrugalError, match=r"call complete\(\)"):
+        llm.chat(text)
     for incomplete in (llm.complete, llm.stream_complete):
         with pytest.raises(ValueError, match="no prompt"):
             incomplete()

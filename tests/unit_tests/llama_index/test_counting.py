@@ -77,6 +77,14 @@ async def test_one_event_for_every_answer(way: str, listener: Listener) -> None:
     assert event.class_name() == "FrugalCascadeEvent"
 
 
+def test_engines_hand_their_callbacks_to_structured_llms() -> None:
+    llm, counter = counted(calling("Point", x=1), "no", scorer=right)
+    structured = llm.as_structured_llm(Point)
+    structured.callback_manager = CallbackManager([other := TokenCountingHandler()])
+    structured.complete("q")
+    assert (counter.total_llm_token_count, other.total_llm_token_count) == (0, 30)
+
+
 def test_a_listener_that_fails_costs_no_answer(listener: Listener) -> None:
     class Failing(Listener):
         def handle(self, event: Any, **kwargs: Any) -> None:
