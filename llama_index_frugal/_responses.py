@@ -30,6 +30,8 @@ TIER = "frugal_tier"
 
 _THINKING = "thinking_delta"  # of one piece of a stream; the whole is a block of the message
 
+_FRAME = frozenset({"usage", "stop_reason"})
+
 USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
 """Where `additional_kwargs` of an answer say what was bought for it, from all tiers together."""
 
@@ -111,7 +113,7 @@ def _choice(response: Response) -> Any:
 
 def _ended(response: Response, choice: Any) -> str:
     """Why a response ended, in the provider's words."""
-    for holder in (choice, response.raw, response.additional_kwargs):
+    for holder in (choice, response.raw, response.additional_kwargs, _beside(response)):
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
             if ended := _get(holder, name):
                 return str(getattr(ended, "name", ended))
@@ -122,15 +124,25 @@ def _bill(response: Response) -> Bill | None:
     """What was bought, by any provider's names; None if it does not say."""
     extra = response.additional_kwargs
     if TRAIL not in extra:  # of a cascade, the raw response is the last tier's alone
-        usage = _get(response.raw, "usage") or _get(response.raw, "usage_metadata")
-        if (bill := _read_usage(usage)) is not None:
-            return bill
+        raw = response.raw
+        told = _get(raw, "usage"), _get(raw, "usage_metadata"), _beside(response).get("usage"), raw
+        for usage in told:
+            if (bill := _read_usage(usage)) is not None:
+                return bill
     return _read_usage(extra)
 
 
+def _beside(response: Response) -> dict[str, Any]:
+    """What an integration says beside the message, as Anthropic's does of its streams."""
+    if isinstance(response, CompletionResponse):
+        return {}
+    beside: dict[str, Any] = response.message.additional_kwargs
+    return beside
+
+
 def _read_usage(usage: Any) -> Bill | None:
-    sent = _count(usage, "prompt_tokens", "prompt_token_count")
-    received = _count(usage, "completion_tokens", "candidates_token_count")
+    sent = _count(usage, "prompt_tokens", "prompt_token_count", "prompt_eval_count")
+    received = _count(usage, "completion_tokens", "candidates_token_count", "eval_count")
     if sent is not None or received is not None:
         details = _get(usage, "prompt_tokens_details")
         cached = _count(details, "cached_tokens") or _count(usage, "cached_content_token_count")
@@ -207,7 +219,7 @@ def says_something(response: Response) -> bool:
     return bool(
         response.delta
         or message.content
-        or message.additional_kwargs
+        or any(value for name, value in _beside(response).items() if name not in _FRAME)
         or response.additional_kwargs.get(_THINKING)
         or any(not isinstance(block, TextBlock) for block in message.blocks)
     )
