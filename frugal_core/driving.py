@@ -46,6 +46,10 @@ class Live(Generic[Chunk]):
         """The whole answer, from `chunks`."""
         raise NotImplementedError
 
+    def failed(self, error: Exception) -> Reply | Failure:
+        """What the tier raised, as the loop takes it."""
+        raise NotImplementedError
+
     def take(self, chunk: Chunk) -> list[Chunk]:
         """Add a chunk; what may be passed on now."""
         self.chunks.append(chunk)
@@ -81,10 +85,6 @@ class Call(Protocol[Final, Chunk]):
 
     def live(self, ask: Ask) -> Live[Chunk]:
         """Prepare to pass on the last tier's answer as it comes."""
-        ...
-
-    def failed(self, error: Exception) -> Failure:
-        """An exception as the core takes it."""
         ...
 
     def final(self, outcome: Outcome) -> Final:
@@ -138,7 +138,7 @@ def stream(call: Call[Any, Any]) -> Generator[Any, None, None]:
                             yield call.passed(passed)
                 reply = live.reply()
             except Exception as error:
-                reply = replace(call.failed(error), emitted=live.emitted)
+                reply = live.failed(error)
     except StopIteration as stop:
         outcome: Outcome = stop.value
     yield from call.ending(outcome, live)
@@ -162,7 +162,7 @@ async def astream(call: Call[Any, Any]) -> AsyncGenerator[Any, None]:
                             yield call.passed(passed)
                 reply = live.reply()
             except Exception as error:
-                reply = replace(call.failed(error), emitted=live.emitted)
+                reply = live.failed(error)
     except StopIteration as stop:
         outcome: Outcome = stop.value
     for chunk in call.ending(outcome, live):

@@ -32,13 +32,14 @@ class Models(Protocol[Model]):
 
     Args:
         kind: The class of every model.
-        noun: What its users call a model.
+        one, many: What its users call a model, and models.
         endpoint: Arguments that say where a model is and who pays for it.
         base_url: The argument among them that is the address.
     """
 
     kind: type[Model]
-    noun: str
+    one: str
+    many: str
     endpoint: frozenset[str]
     base_url: str
 
@@ -101,7 +102,7 @@ def named(models: Models[Any], tiers: Any) -> list[Entry]:
     if isinstance(tiers, str):
         raise FrugalError(f"tiers is one name, {tiers!r}: give a list, cheapest first")
     if isinstance(tiers, models.kind):
-        raise FrugalError(f"tiers is one {models.noun}: give a list, cheapest first")
+        raise FrugalError(f"tiers is {models.one}: give a list, cheapest first")
     if isinstance(tiers, Mapping):
         entries: list[Entry] = list(tiers.items())
     else:
@@ -113,7 +114,7 @@ def named(models: Models[Any], tiers: Any) -> list[Entry]:
     for name, tier in entries:
         if not isinstance(tier, (models.kind, str)):
             raise FrugalError(
-                f"tier {name!r} is a {type(tier).__name__}: give a {models.noun} or "
+                f"tier {name!r} is a {type(tier).__name__}: give {models.one} or "
                 f'"provider:model". What you bound to a model (tools, stop, logprobs) belongs in '
                 f"its constructor or on the cascade."
             )
@@ -191,8 +192,7 @@ def check_arguments(
     built = [entry for entry in entries if isinstance(entry, str)]
     if arguments and not built:
         raise FrugalError(
-            f"{', '.join(arguments)}: every tier is a {models.noun} of yours, so set this on the "
-            f"tiers"
+            f"{', '.join(arguments)}: every tier is {models.one} of yours, so set this on the tiers"
         )
     at = models.base_url in arguments
     providers = {split(spec, custom_endpoint=at)[0] for spec in built}
@@ -200,7 +200,7 @@ def check_arguments(
     if endpoint and len(providers) > 1:
         raise FrugalError(
             f"{', '.join(endpoint)} cannot serve several providers "
-            f"({', '.join(sorted(providers))}): give the tiers as {models.noun}s"
+            f"({', '.join(sorted(providers))}): give the tiers as {models.many}"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
@@ -193,6 +194,10 @@ class LiveTier(Live[AIMessageChunk]):
     def says_something(self, chunk: AIMessageChunk) -> bool:
         """Whether a chunk carries a part of the answer, not only its frame."""
         return says_something(chunk)
+
+    def failed(self, error: Exception) -> Failure:
+        """What the tier raised."""
+        return replace(self.call.failed(error), emitted=self.emitted)
 
     def read(self) -> Reply:
         """The whole answer."""

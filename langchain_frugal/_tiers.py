@@ -21,7 +21,8 @@ class ChatModels:
     """See `frugal_core.tiers.Models`."""
 
     kind: Any = BaseChatModel
-    noun = "chat model"
+    one = "a chat model"
+    many = "chat models"
     endpoint = frozenset({"api_key", "base_url", "organization"})
     base_url = "base_url"
 

@@ -115,7 +115,7 @@ class Call:
         model = self.model(ask.tier)
         if isinstance(said, BaseModel) and not isinstance(said, Response):
             text = said.model_dump_json()
-            answer = replace(_first_seen(seen, model), text=text, calls=(), ended="")
+            answer = replace(_origin(seen, model), text=text, calls=(), ended="")
             return self._counted(answer).reply(None, as_response(said))
         answer = self._counted(answer_of(said, model))
         if ask.verify is not None or self.contract is None:
@@ -126,18 +126,12 @@ class Call:
         """What a tier raised: a failure, unless it answered and the answer does not fit."""
         structured = self.question.target is not None and ask.verify is None
         if structured and (isinstance(error, ValidationError) or (seen and _of_answer(error))):
-            return self._misfit(error, _first_seen(seen, self.model(ask.tier)))
-        failure = self.failed(error)
-        bills = [
-            bill for response in seen if (bill := answer_of(response, self.model(ask.tier)).bill)
-        ]
-        if bills and not failure.input_tokens:
-            sent, received = sum(b.input for b in bills), sum(b.output for b in bills)
-            cached = sum(b.cached for b in bills)
-            self.metered = True
-            failure = replace(
-                failure, input_tokens=sent, output_tokens=received, cached_tokens=cached
-            )
+            return self._misfit(error, _origin(seen, self.model(ask.tier)))
+        failure = failure_of(error)
+        bill = _origin(seen, self.model(ask.tier)).bill
+        if bill is not None and not failure.input_tokens:
+            failure = Failure(error, False, bill.input, bill.output, bill.cached)
+        self.metered = self.metered or bool(failure.input_tokens)
         return failure
 
     def misfit_stream(self, last: Any, answer: Answer) -> Reply:
@@ -152,9 +146,7 @@ class Call:
             words = validation_breach(breach)
         text = answer.text or "nothing"
         reply = self._counted(replace(answer, text=text, calls=())).reply(lambda *_: words, error)
-        return replace(
-            reply, useless=True
-        )  # even of a refusal, a caller who wants an object has none
+        return replace(reply, useless=True)  # to who wants an object, a refusal is of no use either
 
     def _breach(self, error: Exception, answer: Answer) -> ValidationError | None:
         """What pydantic found wrong; LlamaIndex's programs wrap it in words of their own."""
@@ -167,12 +159,6 @@ class Call:
         except ValidationError as found:
             return found
         return None
-
-    def failed(self, error: Exception) -> Failure:
-        """An exception as the core takes it."""
-        failure = failure_of(error)
-        self.metered = self.metered or bool(failure.input_tokens)
-        return failure
 
     def _counted(self, answer: Answer) -> Answer:
         self.metered = self.metered or answer.bill is not None
@@ -291,6 +277,13 @@ class LiveTier(Live[Any]):
             if hasattr(pieces, "aclose"):
                 await pieces.aclose()
 
+    def failed(self, error: Exception) -> Reply | Failure:
+        """What the tier raised."""
+        answer = self.call.unread(self.asked, error, self.seen)
+        if isinstance(answer, Failure):
+            return replace(answer, emitted=self.emitted)
+        return replace(answer, useless=answer.useless and not self.emitted)
+
     def says_something(self, chunk: Any) -> bool:
         """Whether a piece carries a part of the answer, not only its frame."""
         if self.request.target is None:
@@ -301,7 +294,7 @@ class LiveTier(Live[Any]):
         """The whole answer."""
         target = self.request.target
         if target is not None:
-            answer = _first_seen(self.seen, self.model)
+            answer = _origin(self.seen, self.model)
             last = self.chunks[-1].raw if self.chunks else None
             if isinstance(last, target.output_cls):
                 return self.call.read(self.asked, last, self.seen)
@@ -328,7 +321,7 @@ def empty(request: Request) -> Response:
     return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=""))
 
 
-def _first_seen(seen: list[Response], model: LLM) -> Answer:
+def _origin(seen: list[Response], model: LLM) -> Answer:
     """What a structured prediction came from: its bill is that of all responses together."""
     if not seen:
         return Answer("")

@@ -154,6 +154,7 @@ class CascadeModel(FunctionCallingLLM):
         self, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any
     ) -> Any:
         """Answer with an object; an answer that does not fit goes to the next tier."""
+        _announce(output_cls, prompt, prompt_args)
         messages, target = self._targeted(output_cls, prompt, llm_kwargs, prompt_args)
         return _predicted(self.chat(messages, **{STRUCTURED: target}), output_cls)
 
@@ -161,15 +162,14 @@ class CascadeModel(FunctionCallingLLM):
         self, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any
     ) -> Any:
         """Answer with an object; an answer that does not fit goes to the next tier."""
+        _announce(output_cls, prompt, prompt_args)
         messages, target = self._targeted(output_cls, prompt, llm_kwargs, prompt_args)
         return _predicted(await self.achat(messages, **{STRUCTURED: target}), output_cls)
 
     def _structured_stream_call(
         self, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any
     ) -> Generator[Any, None, None]:
-        messages, target = self._targeted(
-            output_cls, prompt, llm_kwargs, prompt_args, announced=True
-        )
+        messages, target = self._targeted(output_cls, prompt, llm_kwargs, prompt_args)
         last = None
         for piece in self.stream_chat(messages, **{STRUCTURED: target}):
             if (found := _object(piece, output_cls)) is not last:  # the last piece brings the trail
@@ -179,9 +179,7 @@ class CascadeModel(FunctionCallingLLM):
     async def _structured_astream_call(
         self, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any
     ) -> AsyncGenerator[Any, None]:
-        messages, target = self._targeted(
-            output_cls, prompt, llm_kwargs, prompt_args, announced=True
-        )
+        messages, target = self._targeted(output_cls, prompt, llm_kwargs, prompt_args)
         pieces = await self.astream_chat(messages, **{STRUCTURED: target})
 
         async def objects() -> AsyncGenerator[Any, None]:
@@ -194,19 +192,8 @@ class CascadeModel(FunctionCallingLLM):
         return objects()
 
     def _targeted(
-        self,
-        output_cls: Any,
-        prompt: Any,
-        llm_kwargs: Any,
-        prompt_args: Any,
-        announced: bool = False,
+        self, output_cls: Any, prompt: Any, llm_kwargs: Any, prompt_args: Any
     ) -> tuple[list[ChatMessage], Target]:
-        if not announced:
-            dispatcher.event(
-                LLMStructuredPredictStartEvent(
-                    output_cls=output_cls, template=prompt, template_args=prompt_args
-                )
-            )
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         return messages, Target(output_cls, dict(llm_kwargs or {}))
 
@@ -248,6 +235,14 @@ def _object(response: ChatResponse, output_cls: type[BaseModel]) -> Any:
     if isinstance(response.raw, BaseModel):
         return response.raw
     return output_cls.model_validate_json(response.message.content or "")
+
+
+def _announce(output_cls: Any, prompt: Any, prompt_args: dict[str, Any]) -> None:
+    dispatcher.event(
+        LLMStructuredPredictStartEvent(
+            output_cls=output_cls, template=prompt, template_args=prompt_args
+        )
+    )
 
 
 def _predicted(response: ChatResponse, output_cls: type[BaseModel]) -> Any:

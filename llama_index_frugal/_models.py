@@ -26,7 +26,8 @@ class LLMs:
     """See `frugal_core.tiers.Models`."""
 
     kind: Any = LLM
-    noun = "LLM"
+    one = "an LLM"
+    many = "LLMs"
     endpoint = frozenset({"api_key", "api_base", "api_version", "default_headers"})
     base_url = "api_base"
 

@@ -22,7 +22,8 @@ class Toy:
 
 class Toys:
     kind: Any = Toy
-    noun = "toy"
+    one = "a toy"
+    many = "toys"
     endpoint = frozenset({"key", "url"})
     base_url = "url"
 
@@ -92,7 +93,7 @@ def test_names() -> None:
     ("given", "words"),
     [
         ({}, "say which models"),
-        ({"tiers": Toy("a")}, "tiers is one toy"),
+        ({"tiers": Toy("a")}, "tiers is a toy"),
         ({"tiers": [3]}, "give a toy"),
         ({"tiers": [Toy("a")], "arguments": {"t": 1}}, "every tier is a toy of yours"),
         ({"tiers": ["openai:a", "x:b"], "arguments": {"key": 1}}, "cannot serve several providers"),
