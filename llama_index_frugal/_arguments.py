@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from frugal_core import arguments
 from frugal_core.errors import FrugalError
+from frugal_core.scoring import FunctionScorer
 from llama_index_frugal._models import MODELS
 
 _ADVICE = "What only the provider knows goes in additional_kwargs."
@@ -71,6 +72,8 @@ def written(value: Any) -> Any:
         return [written(one) for one in value]
     if is_dataclass(value) and type(value).__name__ == "Promise":
         return asdict(value)  # type: ignore[arg-type]  # an instance, not a class
+    if callable(value) and not hasattr(value, "judge"):
+        return FunctionScorer(value).id  # says what the function does, not only what it is called
     return described(value)
 
 

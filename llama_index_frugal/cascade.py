@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from llama_index.core.types import PydanticProgramMode
-from pydantic import ConfigDict, Field, SkipValidation, field_serializer
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    SkipValidation,
+    field_serializer,
+    model_serializer,
+)
 
 from frugal_core.assembly import assemble, fit_policy
 from frugal_core.errors import FrugalError
@@ -86,6 +94,8 @@ class FrugalCascadeLLM(CascadeModel):
     )
 
     def __init__(self, model: str | None = None, **arguments: Any) -> None:
+        # Written down for cache keys only; read anew from the policy.
+        arguments.pop("policy_digest", None)
         mine, tier_arguments = sort_arguments(type(self), arguments)
         if isinstance(mine.get("policy"), os.PathLike):
             mine["policy"] = os.fspath(mine["policy"])
@@ -182,6 +192,10 @@ class FrugalCascadeLLM(CascadeModel):
             prices=self.prices,
             arguments=arguments | self.tier_arguments,
         )
+        own = list(self.tiers.values() if isinstance(self.tiers, Mapping) else self.tiers or ())
+        for model in self._assembly.models:
+            if not any(model is one for one in own):  # made here, maybe anew
+                model.callback_manager = self.callback_manager
 
     def _share(self, manager: CallbackManager) -> None:
         """Let the tiers report to our callbacks: each reports its own calls, and we report none."""
@@ -243,6 +257,17 @@ class FrugalCascadeLLM(CascadeModel):
     @field_serializer(*_OBJECTS)
     def _written(self, value: Any) -> Any:
         return written(value)
+
+    @model_serializer(mode="wrap")
+    def custom_model_dump(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """What `to_dict` gives; a policy file that was fitted anew makes another dictionary."""
+        data: dict[str, Any] = handler(self)
+        data["class_name"] = self.class_name()
+        if self._assembly.policy_digest is not None:
+            data["policy_digest"] = self._assembly.policy_digest
+        return data
 
     @field_serializer("tier_arguments")
     def _plain(self, value: dict[str, Any]) -> dict[str, Any]:

@@ -171,6 +171,15 @@ def test_a_promise_and_a_policy_are_written_by_value_and_by_path(tmp_path: Path)
         FrugalCascadeLLM(tiers=[Fake()], promise=Promise(0.1))
 
 
+def test_what_shapes_an_answer_shapes_the_dictionary() -> None:
+    """Ingestion caches are keyed by it."""
+    tiers = [Fake(), Fake()]
+    scorers: list[Any] = [lambda q, a: 0.0, lambda q, a: 1.0, None]
+    written = [FrugalCascadeLLM(tiers=tiers, scorer=scorer).to_json() for scorer in scorers]
+    assert len(set(written)) == 3
+    assert "0x" not in "".join(written)
+
+
 def test_an_llm_that_is_not_loaded_is_named() -> None:
     with pytest.raises(FrugalError, match="no LLM class 'Foreign' is loaded"):
         FrugalCascadeLLM.from_dict({"tiers": [{"class_name": "Foreign"}]})
@@ -224,6 +233,14 @@ def test_the_tiers_report_to_the_callbacks(settings: Any) -> None:
     settings.llm = FrugalCascadeLLM(tiers=tiers)
     assert settings.llm is not None
     assert all(tier.callback_manager is settings.callback_manager for tier in tiers)
+
+
+def test_tiers_that_are_made_anew_report_to_the_same_callbacks() -> None:
+    given = CallbackManager([])
+    llm = FrugalCascadeLLM(model="gpt-4o", api_key=KEY, callback_manager=given)
+    llm.temperature = 0.5
+    for cascade in (llm, llm.model_copy(update={"max_tokens": 3})):
+        assert all(tier.callback_manager is given for tier in models(cascade))
 
 
 def test_callbacks_of_the_tiers_own_are_kept(settings: Any) -> None:

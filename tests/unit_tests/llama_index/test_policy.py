@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,9 @@ def test_fit_makes_a_cascade(recording: Recording, tmp_path: Path) -> None:
     again = FrugalCascadeLLM(policy=tmp_path / "my.frugal", tiers=tiers(), promise=Promise(0.05))
     assert again.to_payload() == llm.to_payload()
     assert again.to_dict()["policy"] == str(tmp_path / "my.frugal")
+    data = json.loads(again.to_json())
+    assert data["policy_digest"] == llm.policy.digest
+    assert FrugalCascadeLLM.from_dict(data, tiers=tiers()).to_payload() == llm.to_payload()
     assert again.complete("was it agreed").additional_kwargs["frugal_tier"] == "small"
 
 
