@@ -131,6 +131,14 @@ async def test_as_structured_llm_keeps_the_trail(way: str) -> None:
     assert last.additional_kwargs["total_tokens"] == 30, "what did not fit was bought as well"
 
 
+async def test_what_a_cascade_in_a_cascade_bought_is_known() -> None:
+    inner, _ = cascade(HALF, ADA)
+    outer = FrugalCascadeLLM(tiers={"inner": inner, "top": Fake()}, scorer=lambda q, a: 1.0)
+    structured = outer.as_structured_llm(Person)
+    for response in (structured.chat([ChatMessage("q")]), await structured.achat([ChatMessage()])):
+        assert response.additional_kwargs["total_tokens"] == 30
+
+
 def test_models_without_function_calling_predict_in_words() -> None:
     tiers = [
         Fake(model="a", says=['{"name": "Ada"}'], calls_functions=False),
