@@ -203,7 +203,7 @@ async def arun(call: Call) -> AIMessage:
         return call.message(stop.value)
 
 
-def stream(call: Call) -> Iterator[ChatGenerationChunk]:
+def stream(call: Call) -> Generator[ChatGenerationChunk, None, None]:
     """Drive a call; drafts are buffered, the last tier is passed on as it comes."""
     reply: Any = None
     live: Live | None = None
@@ -228,7 +228,7 @@ def stream(call: Call) -> Iterator[ChatGenerationChunk]:
         yield chunk
 
 
-async def astream(call: Call) -> AsyncIterator[ChatGenerationChunk]:
+async def astream(call: Call) -> AsyncGenerator[ChatGenerationChunk, None]:
     """Drive a call asynchronously; drafts are buffered, the last tier is passed on as it comes."""
     reply: Any = None
     live: Live | None = None
