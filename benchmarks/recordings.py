@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -105,13 +106,18 @@ def headlines_gold(resplits: int) -> Row:
     return measure("accuracy at a tenth of the cost", "HEADLINES", splits, fitted, reached)
 
 
+def headlines_split(recording: Recording, labelled: int, seed: int) -> tuple[Recording, Recording]:
+    """Rows to fit on, some of them labelled, and rows held out."""
+    rows, held_out = recording.split(0.75, 0.25, seed=seed)
+    return labelled_at_most(rows, labelled), held_out
+
+
 def headlines_certified(resplits: int, labelled: int, student: bool, goal: float) -> Row:
     """Promise of one point; with a student, all other rows teach it by their answers alone."""
     recording = load("headlines_train")
 
     def split(seed: int) -> tuple[Recording, Recording]:
-        rows, held_out = recording.split(0.75, 0.25, seed=seed)
-        return (labelled_at_most(rows, labelled) if student else rows), held_out
+        return headlines_split(recording, labelled if student else len(recording), seed)
 
     def fitted(rows: Recording, seed: int) -> Policy:
         return fit(rows, promise=0.01, student=student, seed=seed)
@@ -179,15 +185,28 @@ def _verdict(ok: bool, goal: str) -> str:
     return f"{'reached' if ok else 'MISSED'}: {goal}"
 
 
+def write(folder: Path) -> None:
+    """The two recordings of the README, and their prices, as files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, held_out = headlines_split(load("headlines_train"), 2000, seed=0)
+    rows.save(folder / "answers.jsonl.gz")
+    held_out.save(folder / "held_out.jsonl.gz")
+    shutil.copyfile(RECORDINGS / "prices_labels.json", folder / "prices.json")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--resplits", type=int, default=200, help="for the promise rows")
     parser.add_argument("--fits", type=int, default=10, help="resplits for the other rows")
     parser.add_argument("--only", default="", help="run the rows whose data starts so")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", type=Path, help="only write the README's recordings there")
     options = parser.parse_args()
     if not RECORDINGS.is_dir():
         print("skipped: the recordings are not beside the repository")
+        return
+    if options.write:
+        write(options.write)
         return
     chains = "prices_chains.json"
     runs: list[tuple[str, Callable[[], Row]]] = [

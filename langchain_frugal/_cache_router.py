@@ -20,8 +20,8 @@ from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.globals import get_llm_cache, set_llm_cache
 from langchain_core.messages import BaseMessage
 
-from langchain_frugal._cache_calls import Calls
-from langchain_frugal._cache_messages import Asked, asked
+from frugal_core.cache.calls import Asked, Calls
+from langchain_frugal._cache_messages import asked
 
 
 class StreamCache(BaseCache):
@@ -53,7 +53,7 @@ class Run:
     def __init__(
         self,
         run_id: UUID,
-        calls: Calls,
+        calls: Calls[Any],
         serialized: dict[str, Any],
         params: dict[str, Any],
         options: dict[str, Any],
@@ -104,7 +104,7 @@ class Run:
 
 _RUNS: ContextVar[tuple[Run, ...]] = ContextVar("frugal_cache_runs", default=())
 # Weak: a cancelled call ends without a word.
-_OPEN: WeakValueDictionary[tuple[Calls, UUID], Run] = WeakValueDictionary()
+_OPEN: WeakValueDictionary[tuple[Calls[Any], UUID], Run] = WeakValueDictionary()
 
 
 def open_run(run: Run) -> None:
@@ -121,7 +121,7 @@ def open_run(run: Run) -> None:
     _OPEN[run.calls, run.run_id] = run
 
 
-def ended_run(calls: Calls, run_id: UUID) -> Run | None:
+def ended_run(calls: Calls[Any], run_id: UUID) -> Run | None:
     """The run of a callback that ends now, if it is known."""
     return _OPEN.pop((calls, run_id), None)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from langchain_core.outputs import ChatGenerationChunk, LLMResult
 
-from langchain_frugal._cache_calls import aside
-from langchain_frugal._cache_messages import Asked, asked, prompt_of
+from frugal_core.cache.calls import Asked, aside
+from langchain_frugal._cache_messages import asked, prompt_of
 from langchain_frugal._cache_router import Run
 
 _ENDINGS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "status")

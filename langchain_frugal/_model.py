@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from langchain_core.caches import BaseCache
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
@@ -20,7 +22,6 @@ from frugal_core.cascade import OnFailure
 from frugal_core.driving import arun, astream, run, stream
 from frugal_core.errors import FrugalError
 from frugal_core.tiers import CASCADE
-from langchain_frugal._cache_streams import Slot, athrough, through
 from langchain_frugal._contract import (
     STRUCTURED,
     StructuredOutput,
@@ -31,6 +32,9 @@ from langchain_frugal._drivers import Call
 from langchain_frugal._replies import as_result
 from langchain_frugal._tiers import ChatAssembly
 from langchain_frugal._tracing import PARENT, TracedStreams
+
+if TYPE_CHECKING:
+    from langchain_frugal._cache_streams import Slot
 
 
 class CascadeModel(TracedStreams):
@@ -71,7 +75,8 @@ class CascadeModel(TracedStreams):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         slot = self._slot(messages, stop, kwargs)
-        for chunk in through(slot, stream(self._call(messages, stop, kwargs))):
+        chunks = stream(self._call(messages, stop, kwargs))
+        for chunk in chunks if slot is None else slot.through(chunks):
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -84,7 +89,8 @@ class CascadeModel(TracedStreams):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         slot = self._slot(messages, stop, kwargs)
-        async for chunk in athrough(slot, astream(self._call(messages, stop, kwargs))):
+        chunks = astream(self._call(messages, stop, kwargs))
+        async for chunk in chunks if slot is None else slot.athrough(chunks):
             if run_manager is not None:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -104,7 +110,12 @@ class CascadeModel(TracedStreams):
         parent = kwargs.get(PARENT)
         if parent is None or not parent.streams:  # LangChain has looked it up
             return None
-        return Slot.of(self, messages, stop, kwargs)
+        cache = self.cache if isinstance(self.cache, BaseCache) else get_llm_cache()
+        if cache is None or self.cache is False:
+            return None
+        from langchain_frugal._cache_streams import Slot  # who has no cache need not load ours
+
+        return Slot.of(cache, self, messages, stop, kwargs)
 
     # Tools and structured output
 

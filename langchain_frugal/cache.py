@@ -10,14 +10,14 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
 
-from langchain_frugal._cache_calls import SHORT_PATIENCE
-from langchain_frugal._cache_controls import CacheControls
+from frugal_core.cache.calls import SHORT_PATIENCE
+from langchain_frugal._cache_answers import LangChainControls
 from langchain_frugal._cache_messages import asked
 from langchain_frugal._cache_router import ROUTER, Run, StreamCache, ended_run, open_run
 from langchain_frugal._cache_warming import keep
 
 
-class FrugalCache(CacheControls, StreamCache):
+class FrugalCache(LangChainControls, StreamCache):
     """A cache for all models of a process, or for one: `set_llm_cache`, `ChatOpenAI(cache=...)`.
 
     The very same prompt is served from the exact layer; another wording of its last human message
@@ -81,7 +81,7 @@ class FrugalCache(CacheControls, StreamCache):
         self._calls.give_up(asked(prompt, llm_string))
 
 
-class SemanticCacheCallback(CacheControls, BaseCallbackHandler):
+class SemanticCacheCallback(LangChainControls, BaseCallbackHandler):
     """A cache for the runs that it is a callback of, agents' and chains' included.
 
     What is served is described at `FrugalCache`. A hit has usage zero and

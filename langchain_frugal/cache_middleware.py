@@ -9,8 +9,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_frugal._cache_controls import CacheControls
-from langchain_frugal._cache_messages import Asked, asked, prompt_of
+from frugal_core.cache.calls import Asked
+from langchain_frugal._cache_answers import LangChainControls
+from langchain_frugal._cache_messages import asked, prompt_of
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -20,7 +21,7 @@ except ImportError as error:
     ) from error
 
 
-class SemanticCacheMiddleware(CacheControls, AgentMiddleware[Any, Any, Any]):
+class SemanticCacheMiddleware(LangChainControls, AgentMiddleware[Any, Any, Any]):
     """A cache for the model calls of one agent, without anything global.
 
     What is served is described at `FrugalCache`; here as there, with tools bound, only the very

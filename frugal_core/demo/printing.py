@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from frugal_core.demo.caching import Served
 from frugal_core.demo.results import Live, Report
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def progress(out: Console, what: str, total: int | None) -> Iterator[Callable[..
 
 
 def show(report: Report, reference: str, out: Console) -> None:
-    """The comparison, the certificate, three trails, and what to do next."""
+    """The comparison, the certificate and three trails."""
     from frugal_core.evaluation import wilson
 
     out.print(f"   before: {reference} alone; after: the cascade in its place\n")
@@ -80,6 +81,10 @@ def show(report: Report, reference: str, out: Console) -> None:
     out.print("\n[bold]Three of the answers[/bold]")
     for live in _examples(report.after):
         _show_trail(live, out)
+
+
+def show_next(report: Report, out: Console) -> None:
+    """What to do with what was kept."""
     folder = report.folder
     out.print("\nThe recording and the policy are kept; the live answers can be replayed:")
     for command in (
@@ -93,17 +98,12 @@ def show(report: Report, reference: str, out: Console) -> None:
 
 def _comparison(report: Report) -> Table:
     """Before and after, on the same live headlines."""
-    from rich.table import Table
-
     n = len(report.after)
-    table = Table(f"{n} live headlines", box=None, pad_edge=False, padding=(0, 2))
-    for column in ("before", "after", "change"):
-        table.add_column(column, justify="right")
+    table = _table(f"{n} live headlines", "before", "after")
 
     def compare(name: str, value: Callable[[Live], float], form: str, scale: float = 1.0) -> None:
         one, two = (scale * sum(map(value, lives)) for lives in (report.before, report.after))
-        change = f"{100 * (two / one - 1):+.0f} %" if one else ""
-        table.add_row(name, format(one, form), format(two, form), change)
+        table.add_row(*_change(name, one, two, form))
 
     right = [sum(live.right for live in lives) / n for lives in (report.before, report.after)]
     points = f"{100 * (right[1] - right[0]):+.0f} points"
@@ -113,6 +113,46 @@ def _comparison(report: Report) -> Table:
     compare("USD per 1,000 headlines", lambda live: live.usd, ".5f", 1000 / n)
     compare("seconds per headline", lambda live: live.seconds, ".3f", 1 / n)
     return table
+
+
+def _table(what: str, before: str, after: str) -> Table:
+    from rich.table import Table
+
+    table = Table(what, box=None, pad_edge=False, padding=(0, 2))
+    for column in (before, after, "change"):
+        table.add_column(column, justify="right")
+    return table
+
+
+def _change(name: str, one: float, two: float, form: str) -> tuple[str, str, str, str]:
+    change = f"{100 * (two / one - 1):+.0f} %" if one else ""
+    return name, format(one, form), format(two, form), change
+
+
+def show_cache(
+    without: Sequence[Served], cached: Sequence[Served], certificate: str, out: Console
+) -> None:
+    """What the cache saved, what it got wrong, and one answer to a question in other words."""
+    n = len(cached)
+    table = _table(f"{n} questions", "without", "with cache")
+
+    def compare(name: str, value: Callable[[Served], float], form: str, scale: float = 1.0) -> None:
+        one, two = (scale * sum(map(value, served)) for served in (without, cached))
+        table.add_row(*_change(name, one, two, form))
+
+    compare("calls of a model", lambda served: not served.layer, ",.0f")
+    compare("tokens", lambda served: served.tokens, ",.0f")
+    compare("USD per 1,000 questions", lambda served: served.usd, ".5f", 1000 / n)
+    compare("seconds per question", lambda served: served.seconds, ".3f", 1 / n)
+    compare("answers to another question", lambda served: served.wrong, ",.0f")
+    out.print("")
+    out.print(table)
+    layers = Counter(served.layer for served in cached)
+    out.print(
+        f"\nFrom the cache: {layers['exact']} word for word, {layers['semantic']} in other words; "
+        f"the model was asked {layers['']} times."
+    )
+    out.print(f"[bold]Certificate[/bold]: {certificate}.")
 
 
 def _calls(live: Live) -> int:

@@ -17,7 +17,8 @@ from frugal_core.demo.application import (
     local_application,
     real_application,
 )
-from frugal_core.demo.printing import console, progress, sentence, show
+from frugal_core.demo.caching import serve, traffic
+from frugal_core.demo.printing import console, progress, sentence, show, show_cache, show_next
 from frugal_core.demo.results import Draw, Live, Report, id_of
 from frugal_core.errors import FitError, FrugalError, describe
 from frugal_core.local_model import Headline, LocalModel, load_headlines
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 PROMISE = 0.02
 BUDGET = 0.4
 """Most that the cascade may cost, as a share of what is paid now."""
-QUESTIONS = 440
+QUESTIONS = 320
+REQUESTS = 120
+"""Questions of the part about the cache."""
 ASSUMED_OUTPUT = 300
 """Tokens of an answer, where nothing limits them."""
 
@@ -50,7 +53,7 @@ def run(
 
     Args:
         seed: Decides which headlines are drawn.
-        questions: Headlines to answer, a fifth of them live; 440 by default.
+        questions: Headlines to answer, a fifth of them live; 320 by default.
         tiers: "provider:model", cheapest first, to be asked instead of the local model; the last is
             what the cascade is compared with.
         folder: Where to keep recordings and policy; `frugal-demo` by default.
@@ -106,6 +109,9 @@ class _Demo:
         self._save_live(alone)
         report = Report(draw.seed, policy, promised, alone[reference], after, self.folder)
         show(report, reference, self.out)
+        if self.application.local:
+            self._cache()
+        show_next(report, self.out)
         return report
 
     def _step(self, text: str) -> None:
@@ -252,6 +258,24 @@ class _Demo:
         else:
             usd, steps = bill["usd"], bill["trail"]
         return Live(headline, reply.text, sent, received, usd, seconds, reply.confidence, steps)
+
+    def _cache(self) -> None:
+        """The same questions with and without a semantic cache."""
+        from langchain_frugal import SemanticCacheCallback
+
+        name = self.application.reference
+        llm, price = self.application.models[name], self.application.prices.price(name)
+        questions = traffic(self.draw.seed, REQUESTS)
+        self._step(
+            f"Answer {REQUESTS} questions of which many come back, some in other words, with and "
+            f"without the semantic cache."
+        )
+        with SemanticCacheCallback(":memory:") as cache:
+            with progress(self.out, "without the cache", REQUESTS) as advance:
+                without = serve(questions, llm, price, {}, advance)
+            with progress(self.out, "with the cache", REQUESTS) as advance:
+                cached = serve(questions, llm, price, {"callbacks": [cache]}, advance)
+            show_cache(without, cached, cache.certificate().sentence, self.out)
 
     def _save_live(self, alone: Mapping[str, Sequence[Live]]) -> None:
         """Keep what each model said live, for `frugal eval` and `frugal curve`."""

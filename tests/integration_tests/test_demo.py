@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 
 from frugal_core import Policy, Recording
 from frugal_core.demo import Report, application, results, run, running
+from frugal_core.demo.caching import Asked, serve, traffic
 from frugal_core.demo.results import Draw
 from frugal_core.errors import FrugalError
 from frugal_core.local_model import Headline, LocalModel, LocalModelError, load_headlines
@@ -22,6 +25,7 @@ from tests.servers import Answer, Request, ScriptedServer
 
 _QUESTIONS = 40
 _TAUGHT = 200
+_REQUESTS = 30
 
 
 class Run(NamedTuple):
@@ -47,6 +51,7 @@ def done(
     printed = StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
         patch.setattr(results, "TAUGHT", _TAUGHT)
+        patch.setattr(running, "REQUESTS", _REQUESTS)
         patch.setattr(running, "LocalModel", lambda: nullcontext(local_model))
         report = run(seed=3, questions=_QUESTIONS, folder=tmp_path_factory.mktemp("demo"))
     yield Run(report, printed.getvalue())
@@ -113,6 +118,31 @@ def test_a_seed_decides_the_rows(headlines: list[Headline]) -> None:
     assert not set(one.live) & set(one.recorded + one.labelled)
     assert not set(one.recorded) & set(one.labelled)
     assert len(set(one.live) & set(other.live)) < 10
+
+
+def test_the_cache_part_adds_up(done: Run) -> None:
+    found = re.search(
+        r"(\d+) word for word, (\d+) in other words; the model was asked\s(\d+)", done.printed
+    )
+    assert found is not None
+    exact, semantic, asked = map(int, found.groups())
+    assert exact + semantic + asked == _REQUESTS
+    assert re.search(rf"calls of a model +{_REQUESTS} +{asked} ", done.printed)
+    distinct = len({question.text for question in traffic(3, _REQUESTS)})
+    assert exact >= _REQUESTS - distinct - semantic
+
+
+def test_an_answer_to_another_question_is_counted() -> None:
+    hit = {"frugal_cache": {"layer": "semantic"}}
+    said = [AIMessage("Paris"), *(AIMessage("Paris", response_metadata=hit) for _ in range(2))]
+    llm = GenericFakeChatModel(messages=iter(said))
+    questions = [Asked("of France?", 0), Asked("France's?", 0), Asked("of Italy?", 1)]
+    served = serve(questions, llm, PriceBook().price(application.PRICED_AS), {}, lambda: None)
+    assert [(one.layer, one.wrong) for one in served] == [
+        ("", False),
+        ("semantic", False),
+        ("semantic", True),
+    ]
 
 
 def test_names_every_missing_package_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,24 @@ _APPLICATION = 0x46524743
 """Tells our files from other SQLite databases."""
 
 
+_making = threading.Lock()
+
+
+def _make(path: str) -> None:
+    """Make a file for its owner's eyes alone; SQLite gives its -wal and -shm files the same mode.
+
+    A file that is there is not opened: closing it would drop the locks of all connections that
+    this process has to it (POSIX), and another process might then delete a log that is in use.
+    """
+    with _making:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            # O_CREAT | O_EXCL follows no link, and a link that leads nowhere is refused below.
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise StoreError(f"{path} is not a file")
+
+
 class Database:
     """Two connections to one file: readers never wait for a writer, nor for another process's.
 
@@ -113,13 +131,7 @@ class Database:
         if self._closed:
             raise StoreError(f"the store {self.path} is closed")
         if self.path != MEMORY:
-            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-            # SQLite gives its -wal and -shm files the mode of the database.
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            os.close(descriptor)
-            if not regular:
-                raise StoreError(f"{self.path} is not a file")
+            _make(self.path)
         connection = sqlite3.connect(
             self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
         )

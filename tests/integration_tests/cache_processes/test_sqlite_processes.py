@@ -15,6 +15,7 @@ import pytest
 from frugal_core.cache.store.base import Selection
 from frugal_core.cache.store.sqlite import SQLiteStore
 from tests.integration_tests.cache_processes.worker import check, mixed_threads
+from tests.unit_tests.core.cache.store_suite import new
 
 KILLS = int(os.environ.get("FRUGAL_KILLS", "20"))
 SOAK_SECONDS = float(os.environ.get("FRUGAL_SOAK_SECONDS", "4"))
@@ -93,6 +94,20 @@ def test_limits_hold_across_processes(tmp_path: Path) -> None:
     store = SQLiteStore(path)
     store.evict(7)
     assert store.count(Selection()) == len(list(store.entries(Selection()))) == 7
+
+
+def test_a_second_store_in_a_process_does_not_drop_the_locks_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    first = SQLiteStore(path)
+    number = 1 + int(start("mixed", path, 1, 0.0).communicate()[0])
+    second = SQLiteStore(path)
+    # A process that believes itself alone deletes the log when it leaves.
+    number += int(start("mixed", path, 10**6, 0.05).communicate()[0])
+    first.add([new(0)])
+    number += int(start("mixed", path, 2 * 10**6, 0.05).communicate()[0])
+    assert [store.count(Selection()) for store in (first, second, SQLiteStore(path))] == [
+        number
+    ] * 3
 
 
 def test_many_processes_may_make_the_file_at_once(tmp_path: Path) -> None:

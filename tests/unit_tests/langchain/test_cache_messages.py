@@ -20,8 +20,13 @@ from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 
 from frugal_core.cache import Hit
+from frugal_core.cache.calls import Asked
 from frugal_core.errors import FrugalError
-from langchain_frugal._cache_messages import Asked, asked, hit_of, pack, prompt_of, unpack
+from langchain_frugal._cache_answers import Generations, hit_of
+from langchain_frugal._cache_messages import asked, prompt_of
+
+KEPT = Generations(keep_tool_calls=True)
+NOT_KEPT = Generations(keep_tool_calls=False)
 
 MODEL = '{"id": ["x"], "kwargs": {"model_name": "m"}}---[(\'stop\', None)]'
 
@@ -35,8 +40,8 @@ def hit(answer: Any, layer: str = "exact") -> Hit:
 
 
 def round_trip(message: AIMessage) -> AIMessage:
-    packed, _ = pack([ChatGeneration(message=message)], keep_tool_calls=True)
-    found = unpack(hit(json.loads(json.dumps(packed))), keep_tool_calls=True)
+    packed, _ = KEPT.pack([ChatGeneration(message=message)])
+    found = KEPT.unpack(hit(json.loads(json.dumps(packed))))
     assert found is not None and isinstance(found[0], ChatGeneration)
     assert isinstance(found[0].message, AIMessage)
     return found[0].message
@@ -144,10 +149,10 @@ def test_a_round_trip_keeps_what_the_model_said() -> None:
 
 def test_tool_calls_of_others_on_the_same_location_are_not_served() -> None:
     said = AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "t1"}])
-    packed, _ = pack([ChatGeneration(message=said)], keep_tool_calls=True)
-    assert unpack(hit(packed), keep_tool_calls=True) is not None
-    assert unpack(hit(packed), keep_tool_calls=False) is None
-    assert unpack(hit(packed, "semantic"), keep_tool_calls=True) is None
+    packed, _ = KEPT.pack([ChatGeneration(message=said)])
+    assert KEPT.unpack(hit(packed)) is not None
+    assert NOT_KEPT.unpack(hit(packed)) is None
+    assert KEPT.unpack(hit(packed, "semantic")) is None
 
 
 @given(st.text(min_size=1).filter(str.strip))
@@ -163,13 +168,13 @@ def test_parsed_output_is_made_again_from_the_content() -> None:
     said = AIMessage('{"name": "Ada"}', additional_kwargs={"parsed": Person(name="Ada")})
     assert round_trip(said).additional_kwargs["parsed"] == {"name": "Ada"}
     broken = AIMessage("no JSON", additional_kwargs={"parsed": Person(name="Ada")})
-    packed, _ = pack([ChatGeneration(message=broken)], keep_tool_calls=False)
-    assert unpack(hit(packed), keep_tool_calls=True) is None
+    packed, _ = NOT_KEPT.pack([ChatGeneration(message=broken)])
+    assert KEPT.unpack(hit(packed)) is None
 
 
 def test_what_is_not_packed() -> None:
     def layers(message: BaseMessage) -> str:
-        return pack([ChatGeneration(message=message)], keep_tool_calls=False)[1]
+        return NOT_KEPT.pack([ChatGeneration(message=message)])[1]
 
     assert layers(AIMessage("fine")) == layers(AIMessageChunk(content="fine")) == "semantic"
     assert layers(HumanMessage("not an answer")) == "none"
@@ -177,9 +182,9 @@ def test_what_is_not_packed() -> None:
     assert layers(AIMessage("x", additional_kwargs={"signature": b"bytes"})) == "none"
     picture = AIMessage([{"type": "image_url", "image_url": {"url": "u"}}])
     assert layers(picture) == "exact"
-    assert pack([], keep_tool_calls=False) == (None, "none")
+    assert NOT_KEPT.pack([]) == (None, "none")
     cut = Generation(text="so", generation_info={"finish_reason": "length"})
-    assert pack([Generation(text="fine"), cut], keep_tool_calls=False)[1] == "none"
+    assert NOT_KEPT.pack([Generation(text="fine"), cut])[1] == "none"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +199,7 @@ def test_what_is_not_packed() -> None:
     ],
 )
 def test_an_odd_store_is_a_miss(answer: Any) -> None:
-    assert unpack(hit(answer), keep_tool_calls=True) is None
+    assert KEPT.unpack(hit(answer)) is None
 
 
 def test_a_message_of_a_models_own() -> None:

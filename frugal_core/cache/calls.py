@@ -16,24 +16,51 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from langchain_core.outputs import Generation
-
-from frugal_core.cache import Hit, SemanticCache, Turn
+from frugal_core.cache.admission import Layers
+from frugal_core.cache.semantic import Hit, SemanticCache
+from frugal_core.cache.store.late import LateStore
+from frugal_core.cache.turns import Turn
 from frugal_core.errors import describe
-from langchain_frugal._cache_messages import Asked, pack, unpack
-from langchain_frugal._cache_store import LateStore
 
 PATIENCE = 60.0
 """Seconds to wait for another's answer to the same prompt."""
 SHORT_PATIENCE = 15.0
 """The same where nobody tells that the other has failed."""
 
-_LOG = logging.getLogger("langchain_frugal")
+_LOG = logging.getLogger("frugal_core")
 _MANY = 100
 _BARREN = 60.0
 """Seconds for which nobody waits for the answer to a prompt whose last one was not to be kept."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A prompt as the cache sees it.
+
+    Args:
+        question: What the user said last.
+        partition: A digest of everything else that shapes the answer.
+        by_meaning: Whether another wording's answer may be served.
+    """
+
+    question: str
+    partition: str
+    by_meaning: bool
+
+
+class Codec(Protocol[T]):
+    """How a framework's answers are kept."""
+
+    def pack(self, answer: T) -> tuple[Any, Layers]:
+        """An answer as JSON, and where it may be kept; (None, "none") if nowhere."""
+
+    def unpack(self, hit: Hit) -> T | None:
+        """A fresh answer that says where it comes from; None if it may not be served."""
 
 
 @dataclass(eq=False, slots=True)
@@ -49,13 +76,13 @@ class _Flight:
     at_end: Callable[[Any], None] | None = None
 
 
-class Calls:
+class Calls(Generic[T]):
     """Calls of models through one cache. What goes wrong in the cache is logged, never raised.
 
     Args:
         cache: Where answers are kept.
         store: The cache's store, if it is still to be opened.
-        keep_tool_calls: Whether answers that call tools are kept.
+        codec: How answers are kept.
         tags: Of every entry.
     """
 
@@ -63,19 +90,19 @@ class Calls:
         self,
         cache: SemanticCache,
         store: LateStore | None,
-        keep_tool_calls: bool,
+        codec: Codec[T],
         tags: Sequence[str],
     ) -> None:
         self.cache = cache
         self._store = store
-        self._keep_tool_calls = keep_tool_calls
+        self._codec = codec
         self._tags = tuple(tags)
         self._flights: dict[tuple[str, str], _Flight] = {}
         self._lock = threading.Lock()
         self._barren: dict[tuple[str, str], float] = {}
         self._faults: set[str] = set()
 
-    def lookup(self, asked: Asked, patience: float = PATIENCE) -> list[Generation] | None:
+    def lookup(self, asked: Asked, patience: float = PATIENCE) -> T | None:
         """The stored answer; None if the model must be asked.
 
         Who gets None should call `update` or `give_up`; until then, equal calls wait for it.
@@ -112,7 +139,7 @@ class Calls:
         asked: Asked,
         patience: float = PATIENCE,
         abandoned: Callable[[], None] | None = None,
-    ) -> list[Generation] | None:
+    ) -> T | None:
         """See `lookup`. A task that ends without `aupdate` gives up.
 
         Args:
@@ -130,10 +157,10 @@ class Calls:
             wait = 0.0 if self._holds_another(flight, owner) else patience
             if leads:
                 found = await self._aclaim(asked, wait)
-                generations = self._claimed(flight, found)
-                if generations is None:
+                answer = self._claimed(flight, found)
+                if answer is None:
                     self._watch(flight, abandoned)
-                return generations
+                return answer
             await asyncio.wait([asyncio.wrap_future(flight.done)], timeout=wait)
             return await asyncio.to_thread(self._stored, asked)
         except Exception as error:
@@ -143,26 +170,26 @@ class Calls:
             self._failed(flight, owner)
             raise
 
-    def update(self, asked: Asked, generations: Sequence[Generation]) -> None:
+    def update(self, asked: Asked, answer: T) -> None:
         """Keep an answer if it may be kept, and let the others go on."""
         flight = self._flights.get(_key(asked))
         try:
-            answer, layers = pack(generations, keep_tool_calls=self._keep_tool_calls)
-            if answer is None:
+            packed, layers = self._codec.pack(answer)
+            if packed is None:
                 self._note_barren(asked)
             elif self._ready():
                 by_meaning = asked.by_meaning and layers == "semantic"
                 self.cache.store(
-                    asked.question, answer, asked.partition, self._tags, semantic=by_meaning
+                    asked.question, packed, asked.partition, self._tags, semantic=by_meaning
                 )
         except Exception as error:
             self._log(error)
         finally:
             self._finish(flight)
 
-    async def aupdate(self, asked: Asked, generations: Sequence[Generation]) -> None:
+    async def aupdate(self, asked: Asked, answer: T) -> None:
         """See `update`."""
-        await asyncio.to_thread(self.update, asked, generations)
+        await asyncio.to_thread(self.update, asked, answer)
 
     def give_up(self, asked: Asked) -> None:
         """Let the others go on: there will be no answer. Does not block."""
@@ -214,21 +241,18 @@ class Calls:
             claiming.add_done_callback(_let_go)
             raise
 
-    def _claimed(self, flight: _Flight, found: Hit | Turn) -> list[Generation] | None:
+    def _claimed(self, flight: _Flight, found: Hit | Turn) -> T | None:
         if isinstance(found, Turn):
             flight.turn = found
             return None
-        generations = self._unpack(found)
-        if generations is not None:
+        answer = self._codec.unpack(found)
+        if answer is not None:
             self._finish(flight)
-        return generations
+        return answer
 
-    def _stored(self, asked: Asked) -> list[Generation] | None:
+    def _stored(self, asked: Asked) -> T | None:
         hit = self.cache.lookup(asked.question, asked.partition, semantic=asked.by_meaning)
-        return None if hit is None else self._unpack(hit)
-
-    def _unpack(self, hit: Hit) -> list[Generation] | None:
-        return unpack(hit, keep_tool_calls=self._keep_tool_calls)
+        return None if hit is None else self._codec.unpack(hit)
 
     # An agent's question that is always answered by a tool call would otherwise make every second
     # caller wait for an answer that he cannot use.

@@ -10,26 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration
 
-from frugal_core.cache import SemanticCache
+from frugal_core.cache import Hit, SemanticCache
+from frugal_core.cache.admission import Layers
+from frugal_core.cache.calls import Asked, Calls
 from frugal_core.cache.store.base import Selection, StoreError
-from langchain_frugal._cache_calls import Calls
-from langchain_frugal._cache_messages import Asked
-from langchain_frugal._cache_store import LateStore
+from frugal_core.cache.store.late import LateStore
 
 QUESTION = Asked("What is a monad?", "partition", True)
-ANSWER = [ChatGeneration(message=AIMessage("a burrito"))]
-TOOL_CALL = [
-    ChatGeneration(message=AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "1"}]))
-]
+ANSWER = "a burrito"
+TOOL_CALL = "call a tool"
+
+
+class Plain:
+    """Answers as they are, but tool calls."""
+
+    def pack(self, answer: str) -> tuple[str | None, Layers]:
+        return (None, "none") if answer == TOOL_CALL else (answer, "semantic")
+
+    def unpack(self, hit: Hit) -> str | None:
+        return str(hit.answer)
 
 
 @pytest.fixture
-def calls() -> Iterator[Calls]:
+def calls() -> Iterator[Calls[str]]:
     with SemanticCache(":memory:") as cache:
-        yield Calls(cache, None, False, ["tag"])
+        yield Calls(cache, None, Plain(), ["tag"])
 
 
 def elsewhere(act: Any, *arguments: Any) -> Any:
@@ -37,15 +43,15 @@ def elsewhere(act: Any, *arguments: Any) -> Any:
         return pool.submit(act, *arguments).result(10)
 
 
-def test_what_is_kept_is_found(calls: Calls) -> None:
+def test_what_is_kept_is_found(calls: Calls[str]) -> None:
     assert calls.lookup(QUESTION) is None
     calls.update(QUESTION, ANSWER)
     found = elsewhere(calls.lookup, QUESTION)
-    assert found[0].message.content == "a burrito"
+    assert found == ANSWER
     assert calls.cache.invalidate(tag="tag") == 1
 
 
-def test_others_wait_as_long_as_they_are_told(calls: Calls) -> None:
+def test_others_wait_as_long_as_they_are_told(calls: Calls[str]) -> None:
     assert calls.lookup(QUESTION) is None
     assert elsewhere(calls.lookup, QUESTION, 0.05) is None
     with ThreadPoolExecutor(1) as pool:
@@ -56,14 +62,14 @@ def test_others_wait_as_long_as_they_are_told(calls: Calls) -> None:
         assert follower.result(10) is not None
 
 
-def test_giving_up_lets_the_others_go_on(calls: Calls) -> None:
+def test_giving_up_lets_the_others_go_on(calls: Calls[str]) -> None:
     assert calls.lookup(QUESTION) is None
     calls.give_up(QUESTION)
     calls.give_up(QUESTION)
     assert elsewhere(calls.lookup, QUESTION) is None
 
 
-def test_an_answer_that_is_not_kept_stops_all_waiting(calls: Calls) -> None:
+def test_an_answer_that_is_not_kept_stops_all_waiting(calls: Calls[str]) -> None:
     assert calls.lookup(QUESTION) is None
     calls.update(QUESTION, TOOL_CALL)
     for _ in range(3):
@@ -72,7 +78,7 @@ def test_an_answer_that_is_not_kept_stops_all_waiting(calls: Calls) -> None:
     assert elsewhere(calls.lookup, QUESTION) is not None
 
 
-def test_who_holds_a_turn_does_not_wait(calls: Calls) -> None:
+def test_who_holds_a_turn_does_not_wait(calls: Calls[str]) -> None:
     other = Asked("What is a functor?", "partition", True)
     assert calls.lookup(QUESTION) is None
     assert elsewhere(calls.lookup, other) is None  # and the thread is gone
@@ -80,7 +86,7 @@ def test_who_holds_a_turn_does_not_wait(calls: Calls) -> None:
     assert calls.lookup(QUESTION) is None, "the same thread again: its call has failed"
 
 
-async def test_a_task_that_ends_gives_up(calls: Calls) -> None:
+async def test_a_task_that_ends_gives_up(calls: Calls[str]) -> None:
     abandoned: list[bool] = []
 
     async def asks() -> None:
@@ -94,7 +100,7 @@ async def test_a_task_that_ends_gives_up(calls: Calls) -> None:
     assert await calls.alookup(QUESTION) is not None
 
 
-async def test_a_follower_that_is_cancelled_takes_nothing_with_it(calls: Calls) -> None:
+async def test_a_follower_that_is_cancelled_takes_nothing_with_it(calls: Calls[str]) -> None:
     assert await calls.alookup(QUESTION) is None
     follower = asyncio.create_task(calls.alookup(QUESTION))
     await asyncio.sleep(0.05)
@@ -108,7 +114,7 @@ async def test_a_follower_that_is_cancelled_takes_nothing_with_it(calls: Calls) 
 
 
 async def test_a_leader_that_is_cancelled_in_its_claim_gives_the_turn_back(
-    calls: Calls, monkeypatch: pytest.MonkeyPatch
+    calls: Calls[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim = calls.cache.aclaim
 
@@ -127,7 +133,7 @@ async def test_a_leader_that_is_cancelled_in_its_claim_gives_the_turn_back(
 
 
 def test_faults_are_logged_once(
-    calls: Calls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    calls: Calls[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*arguments: Any, **options: Any) -> Any:
         raise RuntimeError("no such luck")

@@ -1,24 +1,23 @@
-"""What the cache's three doors have in common: how they are made, and how their quality is told."""
+"""What the doors to the cache have in common: how they are made, and how their quality is told."""
 
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
-from langchain_core.messages import BaseMessage
-
-from frugal_core.cache import CacheCertificate, SemanticCache
-from frugal_core.cache.semantic import Judge
+from frugal_core.cache.calibration import CacheCertificate
+from frugal_core.cache.calls import Calls, Codec
+from frugal_core.cache.judging import Judge
+from frugal_core.cache.semantic import Hit, SemanticCache
 from frugal_core.cache.store.base import Store
+from frugal_core.cache.store.late import LateStore
 from frugal_core.errors import FrugalError
-from langchain_frugal._cache_calls import Calls
-from langchain_frugal._cache_messages import hit_of
-from langchain_frugal._cache_store import LateStore
 
 
 class CacheControls:
-    """A semantic cache, behind one of the doors that LangChain offers.
+    """A semantic cache, behind one of the doors that a framework offers.
 
     Args:
         location: None for a file in the platform's cache folder; a path; ":memory:"; a
@@ -28,7 +27,8 @@ class CacheControls:
             the very same prompts alone.
         scope: Whose cache this is: a tenant, a version of the documents. Scopes never see each
             other's answers. LangChain masks API keys, so without scopes two keys share answers.
-        embed: Embeddings of LangChain, or a function; MiniLM on this machine by default.
+        embed: Embeddings of LangChain or LlamaIndex, or a function; by default MiniLM on this
+            machine.
         ttl: Seconds for which an answer is served; None for ever.
         confidence: Probability with which the error bound holds.
         max_entries: Beyond it, what was used longest ago is deleted.
@@ -77,7 +77,15 @@ class CacheControls:
         if cache is None:
             store = LateStore(location)
             cache = SemanticCache(store, **settings)
-        self._calls = Calls(cache, store, tool_calls, tags)
+        self._calls = Calls(cache, store, self._codec(tool_calls), tags)
+
+    @abstractmethod
+    def _codec(self, keep_tool_calls: bool) -> Codec[Any]:
+        """How the framework's answers are kept."""
+
+    @abstractmethod
+    def _hit(self, message: Any) -> Hit:
+        """The hit that a message came from, or a FrugalError."""
 
     @property
     def cache(self) -> SemanticCache:
@@ -92,7 +100,7 @@ class CacheControls:
         """
         return self.cache.certificate()
 
-    def report_wrong(self, message: BaseMessage) -> None:
+    def report_wrong(self, message: Any) -> None:
         """Say that an answer from the cache was wrong: it is not served so again.
 
         Args:
@@ -108,11 +116,11 @@ class CacheControls:
                 callback.report_wrong(message)
             ```
         """
-        self.cache.report_wrong(hit_of(message))
+        self.cache.report_wrong(self._hit(message))
 
-    def report_right(self, message: BaseMessage) -> None:
+    def report_right(self, message: Any) -> None:
         """Say that an answer from the cache was right; see `report_wrong`."""
-        self.cache.report_right(hit_of(message))
+        self.cache.report_right(self._hit(message))
 
     def invalidate(
         self,

@@ -12,7 +12,7 @@ from frugal_core.cache.store import open_store
 from frugal_core.cache.store.base import Store, StoreError
 from frugal_core.errors import describe
 
-_LOG = logging.getLogger("langchain_frugal")
+_LOG = logging.getLogger("frugal_core")
 _RETRY = 15.0
 """Seconds after which a location that could not be opened is tried again."""
 
