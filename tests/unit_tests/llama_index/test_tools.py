@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.llms.mock import MockLLM
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from llama_index_frugal import FrugalCascadeLLM
-from tests.unit_tests.llama_index.fakes import Fake, calling
+from tests.unit_tests.llama_index.fakes import Fake, calling, right
 
 
 def look(city: str, days: int = 1) -> str:
@@ -152,3 +153,18 @@ def test_tool_boxes_say_everything_and_no_address() -> None:
     assert "0x" not in repr(box)
     assert repr(box) == repr(ToolBox((FunctionTool.from_defaults(look),), {"tool_required": True}))
     assert repr(Target(Point)) == repr(Target(Point))
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_agents_hand_over(streaming: bool) -> None:
+    def agent(name: str, *says: Any, **kwargs: Any) -> FunctionAgent:
+        first = Fake(model="a", says=[calling("handoff", nowhere=1)])
+        llm = FrugalCascadeLLM(tiers=[first, Fake(model="b", says=says)], scorer=right)
+        return FunctionAgent(
+            name=name, description=name, tools=[look], llm=llm, streaming=streaming, **kwargs
+        )
+
+    front = agent("front", calling("handoff", to_agent="back", reason="hard"))
+    back = agent("back", GOOD, "right: it is sunny")
+    workflow = AgentWorkflow(agents=[front, back], root_agent="front")
+    assert str(await workflow.run(user_msg="How is the weather?")) == "right: it is sunny"
