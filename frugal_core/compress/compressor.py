@@ -1,0 +1,329 @@
+"""`compress`: fewer tokens of context, with what the question needs still there."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from frugal_core.compress.lossless import minify_json
+from frugal_core.compress.paying import why_unchanged
+from frugal_core.compress.protect import compile_patterns, protected_spans
+from frugal_core.compress.rank import (
+    Embed,
+    Unit,
+    near_duplicates,
+    rank_by_question,
+    rank_by_salience,
+)
+from frugal_core.compress.segment import segment
+from frugal_core.compress.select import Texts, assemble, render, select, shorten, trim
+from frugal_core.compress.tokens import Counter, default_counter
+from frugal_core.compress.values import Compression, Document, Part, as_documents
+from frugal_core.errors import FrugalError, is_number
+from frugal_core.pricing import PriceBook
+
+Patterns = str | re.Pattern[str] | Iterable[str | re.Pattern[str]]
+Overflow = Literal["error", "keep"]
+
+_PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
+_LINE = re.compile(r"\n\s*")
+_HEADING = re.compile(r"#{1,6}[ \t]+(\S[^\n]*)")
+_LONGEST, _SHORTEST = 400, 12  # letters of a unit
+_MOST_FROM_WORDS = 1.3  # measured: beyond that, answers are lost
+
+
+def compress(
+    documents: str | Document | Iterable[str | Document],
+    question: str | None = None,
+    *,
+    ratio: float | None = None,
+    token_budget: int | None = None,
+    protect: Patterns = (),
+    on_overflow: Literal["error", "keep"] = "error",
+    count_tokens: Counter | None = None,
+    embed: Embed | None = None,
+    word_ratio: float = 1.0,
+    min_tokens: int = 40,
+    model: str | None = None,
+    prices: PriceBook | Mapping[str, Any] | str | Path | None = None,
+    cached_share: float = 0.0,
+) -> Compression:
+    """Drop what a question does not need, down to an exact number of tokens.
+
+    First what costs nothing: white space in JSON, documents that are there twice. Then sentences,
+    by BM25 on sentence and passage with their titles and a hop to passages that the best sentences
+    name; without a question, by salience and redundancy. What is kept stands in its order, byte for
+    byte as it was. No model is needed, and the same input gives the same result.
+
+    Code, URLs, numbers, quotations, JSON and template variables are kept whole or dropped whole. In
+    a single text code, JSON and template variables are always kept; among several documents they
+    stay or go with their relevance. What matches `protect` is always kept.
+
+    Args:
+        documents: A text, a document, or several; several are ranked against each other.
+        question: What will be asked; without it, the most telling sentences are kept.
+        ratio: Keep at most 1/ratio of the tokens; at least 1.
+        token_budget: Keep at most so many tokens. With neither, only what costs nothing is done.
+        protect: Regular expressions of what must be kept.
+        on_overflow: What to do if that alone is over the budget: "error", or "keep" it.
+        count_tokens: Tokens of a text; by default tiktoken's cl100k if its data is on this machine,
+            else a cautious estimate. Nothing is downloaded.
+        embed: Texts to vectors, shape (n, d), to be heard beside the words.
+        word_ratio: How much of the compression may come from dropping function words of English,
+            1 (none) to 1.3.
+        min_tokens: Shorter texts pass unchanged, unless they are over `token_budget`.
+        model: The model that will read the text, to say what was saved.
+        prices: Its price, if the price table does not know it; see `PriceBook.load`.
+        cached_share: In which share of the calls the provider has the whole text in its prompt
+            cache. Where that is cheaper than compressing, the text passes unchanged.
+
+    Returns:
+        What is left, what was dropped and why, and what it saves.
+
+    Raises:
+        FrugalError: for arguments that make no sense, an unpriced model, and protected content
+            over the budget.
+
+    Example:
+        >>> text = "Lima is the capital of Peru. It was founded in 1535. Its ceviche is famous."
+        >>> compress(text, "When was Lima founded?", token_budget=9).documents[0].text
+        'It was founded in 1535.'
+    """
+    given = as_documents(documents)
+    _check(question, ratio, token_budget, on_overflow, word_ratio, cached_share, min_tokens)
+    patterns = compile_patterns(protect)
+    count = count_tokens or default_counter()
+    price = PriceBook.load(prices).price(model) if model else None
+    if cached_share and price is None:
+        raise FrugalError("cached_share needs a price: name the model, and its price if it is new")
+    titles = [document.title for document in given]
+    originals = {number: document.text for number, document in enumerate(given)}
+    before = count(render(originals, titles))
+    budget = _budget(before, ratio, token_budget)
+    asked = (question or "").strip()
+
+    free = token_budget is None or before <= token_budget  # to leave the text as it is
+    unchanged = why_unchanged(
+        before,
+        before if budget is None else min(budget, before),
+        least=min_tokens if free else 0,
+        price=price,
+        cached_share=cached_share if free else 0.0,
+        follows_question=bool(asked),
+    )
+    if unchanged:
+        texts, parts = originals, [Part(number, text) for number, text in originals.items()]
+    else:
+        texts, parts = _lossless(given, patterns)
+        if budget is not None and count(render(texts, titles)) > budget:
+            chooser = _Chooser(texts, titles, asked, budget, count, patterns)
+            texts, chosen = chooser.choose(embed, word_ratio, on_overflow)
+            dropped = [part for part in parts if part.reason]
+            parts = sorted([*dropped, *chosen], key=lambda part: part.document)
+    after = count(render(texts, titles))
+    return Compression(
+        documents=[replace(given[number], text=text) for number, text in sorted(texts.items())],
+        sources=sorted(texts),
+        tokens_before=before,
+        tokens_after=after,
+        budget=budget,
+        parts=parts,
+        unchanged=unchanged,
+        usd_saved=price.cost(before, 0) - price.cost(after, 0) if price else None,
+    )
+
+
+def _check(
+    question: object,
+    ratio: object,
+    token_budget: object,
+    on_overflow: object,
+    word_ratio: object,
+    cached_share: object,
+    min_tokens: object,
+) -> None:
+    """Refuse arguments that make no sense, in words."""
+
+    def number(name: str, value: Any, low: float, high: float, meant: str) -> None:
+        if not is_number(value) or not low <= value <= high:
+            raise FrugalError(f"{name}={value!r}: give {meant}")
+
+    if question is not None and not isinstance(question, str):
+        raise FrugalError(f"question is {type(question).__name__}: give a string or None")
+    if ratio is not None and token_budget is not None:
+        raise FrugalError("ratio and token_budget: give one of them")
+    if ratio is not None:
+        number("ratio", ratio, 1, 1e9, "a number from 1; 4 keeps a quarter of the tokens")
+    if token_budget is not None:
+        number("token_budget", token_budget, 1, math.inf, "a whole number of tokens from 1")
+    if on_overflow not in ("error", "keep"):
+        raise FrugalError(f'on_overflow={on_overflow!r}: give "error" or "keep"')
+    number("word_ratio", word_ratio, 1, _MOST_FROM_WORDS, f"a number from 1 to {_MOST_FROM_WORDS}")
+    number("cached_share", cached_share, 0, 1, "a share from 0 to 1")
+    number("min_tokens", min_tokens, 0, math.inf, "a number of tokens, 0 for none")
+
+
+def _budget(before: int, ratio: float | None, token_budget: int | None) -> int | None:
+    if ratio is not None:
+        return math.floor(before / ratio)
+    return None if token_budget is None else math.floor(token_budget)
+
+
+def _lossless(
+    given: Sequence[Document], patterns: Sequence[re.Pattern[str]]
+) -> tuple[Texts, list[Part]]:
+    """JSON without white space, and every document once."""
+    texts: Texts = {}
+    parts = []
+    seen: set[tuple[str, str]] = set()
+    for number, document in enumerate(given):
+        text = document.text
+        if text.strip() and (document.title, text) in seen:
+            parts.append(Part(number, text, "duplicate"))
+            continue
+        seen.add((document.title, text))
+        smaller = minify_json(text)
+        if all(_matches(pattern, smaller) == _matches(pattern, text) for pattern in patterns):
+            text = smaller
+        texts[number] = text
+        parts.append(Part(number, text))
+    return texts, parts
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> list[str]:
+    return [match[0] for match in pattern.finditer(text)]
+
+
+class _Chooser:
+    """The units of some documents, and which of them are kept.
+
+    Args:
+        texts: The documents by number.
+        titles: The title of every document that was given.
+        question: What is asked; empty if nothing is.
+        budget: Tokens that may be used.
+        count: How they are counted.
+        patterns: What must be kept.
+    """
+
+    def __init__(
+        self,
+        texts: Texts,
+        titles: Sequence[str],
+        question: str,
+        budget: int,
+        count: Counter,
+        patterns: Sequence[re.Pattern[str]],
+    ) -> None:
+        self.texts, self.titles, self.question = texts, titles, question
+        self.budget, self.count = budget, count
+        self.single = len(titles) == 1
+        self.units, self.passages = _units(texts, titles, patterns, budget)
+
+    def choose(
+        self, embed: Embed | None, word_ratio: float, on_overflow: Overflow
+    ) -> tuple[Texts, list[Part]]:
+        """What is left of the documents, and all their parts."""
+        order, repeated = self._order(embed)
+        taken = select(
+            self.units, order, self.titles, math.floor(self.budget * word_ratio), self.count
+        )
+        shortened: dict[int, str] = {}
+        if word_ratio > 1:
+            shortened = shorten(
+                taken,
+                self.units,
+                self.question,
+                lambda words: self._tokens(taken, words) <= self.budget,
+            )
+        taken = trim(taken, self.budget, self.units, lambda kept: self._tokens(kept, shortened))
+        if not taken or self._tokens(taken, shortened) > self.budget:
+            taken = self._overflown(taken or order[:1], on_overflow)
+        kept = set(taken)
+        parts = [
+            part
+            for index, unit in enumerate(self.units)
+            for part in _parts(unit, index in kept, index in repeated, shortened.get(index))
+        ]
+        return assemble(self.units, kept, self.texts, shortened), parts
+
+    def _order(self, embed: Embed | None) -> tuple[list[int], set[int]]:
+        """Numbers of the units, best first, and those that only repeat what better ones say."""
+        if self.question:
+            ranked = rank_by_question(self.units, self.passages, self.question, embed)
+        else:
+            ranked = rank_by_salience(self.units, self.passages)
+            if self.single:  # of a prompt: instructions stand at its beginning or at its end
+                ranked = list(dict.fromkeys([0, len(self.units) - 1, *ranked]))
+        repeated = near_duplicates(self.units, ranked)
+        return sorted(ranked, key=repeated.__contains__), repeated
+
+    def _tokens(self, kept: Iterable[int], shortened: Mapping[int, str]) -> int:
+        return self.count(render(assemble(self.units, kept, self.texts, shortened), self.titles))
+
+    def _overflown(self, taken: list[int], on_overflow: Overflow) -> list[int]:
+        """What is kept where the budget holds neither what is protected nor a single sentence."""
+        if on_overflow == "keep":
+            return taken
+        protected = [index for index in taken if self.units[index].kept]
+        what = "what is protected alone" if protected else "the shortest piece"
+        raise FrugalError(
+            f"the budget of {self.budget} tokens is too small: {what} has "
+            f'{self._tokens(taken, {})}; allow more, or keep it with on_overflow="keep"'
+        )
+
+
+def _units(
+    texts: Texts, titles: Sequence[str], patterns: Sequence[re.Pattern[str]], budget: int
+) -> tuple[list[Unit], list[str]]:
+    """The units of all documents, and the titles of the passages in which they stand.
+
+    Several documents are one passage each; the only one has its paragraphs as passages, under their
+    Markdown headings.
+    """
+    single = len(titles) == 1
+    # Small budgets need small units, or nothing would fit.
+    longest = max(_SHORTEST, min(_LONGEST, 2 * budget))
+    units: list[Unit] = []
+    passages = [] if single else list(titles)
+    for number, text in texts.items():
+        breaks = _passage_breaks(text) if single else []
+        previous, place, heading = -1, 0, ""
+        for piece in segment(text, protected_spans(text, patterns), longest):
+            if single and (previous < 0 or _one_between(breaks, previous, piece.start)):
+                found = _HEADING.match(text, piece.start)
+                heading = found[1].strip() if found else heading
+                passages.append(heading or titles[number])
+                place = 0
+            kept = piece.demanded or (single and piece.structure)
+            passage = len(passages) - 1 if single else number
+            inside = text[piece.start : piece.end]
+            units.append(Unit(inside, number, passage, place, piece.start, piece.end, kept))
+            previous, place = piece.end, place + 1
+    return units, passages
+
+
+def _passage_breaks(text: str) -> list[int]:
+    """Where paragraphs end; where there are none, lines."""
+    end = len(text.rstrip())
+    paragraphs = [match.start() for match in _PARAGRAPH.finditer(text, 0, end)]
+    return paragraphs or [match.start() for match in _LINE.finditer(text, 0, end)]
+
+
+def _one_between(places: Sequence[int], low: int, high: int) -> bool:
+    first = bisect_left(places, low)
+    return first < len(places) and places[first] < high
+
+
+def _parts(unit: Unit, kept: bool, repeated: bool, shortened: str | None) -> Iterator[Part]:
+    if not kept:
+        yield Part(unit.document, unit.text, "near-duplicate" if repeated else "relevance")
+        return
+    yield Part(unit.document, unit.text if shortened is None else shortened)
+    if shortened is not None and shortened != unit.text:
+        yield Part(unit.document, unit.text, "function words")
