@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from frugal_core.compress.lossless import minify_json
+from frugal_core.compress.passages import units_of
 from frugal_core.compress.paying import why_unchanged
-from frugal_core.compress.protect import compile_patterns, protected_spans
+from frugal_core.compress.protect import compile_patterns
 from frugal_core.compress.rank import (
     Embed,
     Unit,
@@ -20,7 +20,6 @@ from frugal_core.compress.rank import (
     rank_by_question,
     rank_by_salience,
 )
-from frugal_core.compress.segment import segment
 from frugal_core.compress.select import Texts, assemble, render, select, shorten, trim
 from frugal_core.compress.tokens import Counter, default_counter
 from frugal_core.compress.values import Compression, Document, Part, as_documents
@@ -30,10 +29,6 @@ from frugal_core.pricing import PriceBook
 Patterns = str | re.Pattern[str] | Iterable[str | re.Pattern[str]]
 Overflow = Literal["error", "keep"]
 
-_PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
-_LINE = re.compile(r"\n\s*")
-_HEADING = re.compile(r"#{1,6}[ \t]+(\S[^\n]*)")
-_LONGEST, _SHORTEST = 400, 12  # letters of a unit
 _MOST_FROM_WORDS = 1.3  # measured: beyond that, answers are lost
 
 
@@ -223,7 +218,7 @@ class _Chooser:
         self.texts, self.titles, self.question = texts, titles, question
         self.budget, self.count = budget, count
         self.single = len(titles) == 1
-        self.units, self.passages = _units(texts, titles, patterns, budget)
+        self.units, self.passages = units_of(texts, titles, patterns, budget)
 
     def choose(
         self, embed: Embed | None, word_ratio: float, on_overflow: Overflow
@@ -276,48 +271,6 @@ class _Chooser:
             f"the budget of {self.budget} tokens is too small: {what} has "
             f'{self._tokens(taken, {})}; allow more, or keep it with on_overflow="keep"'
         )
-
-
-def _units(
-    texts: Texts, titles: Sequence[str], patterns: Sequence[re.Pattern[str]], budget: int
-) -> tuple[list[Unit], list[str]]:
-    """The units of all documents, and the titles of the passages in which they stand.
-
-    Several documents are one passage each; the only one has its paragraphs as passages, under their
-    Markdown headings.
-    """
-    single = len(titles) == 1
-    # Small budgets need small units, or nothing would fit.
-    longest = max(_SHORTEST, min(_LONGEST, 2 * budget))
-    units: list[Unit] = []
-    passages = [] if single else list(titles)
-    for number, text in texts.items():
-        breaks = _passage_breaks(text) if single else []
-        previous, place, heading = -1, 0, ""
-        for piece in segment(text, protected_spans(text, patterns), longest):
-            if single and (previous < 0 or _one_between(breaks, previous, piece.start)):
-                found = _HEADING.match(text, piece.start)
-                heading = found[1].strip() if found else heading
-                passages.append(heading or titles[number])
-                place = 0
-            kept = piece.demanded or (single and piece.structure)
-            passage = len(passages) - 1 if single else number
-            inside = text[piece.start : piece.end]
-            units.append(Unit(inside, number, passage, place, piece.start, piece.end, kept))
-            previous, place = piece.end, place + 1
-    return units, passages
-
-
-def _passage_breaks(text: str) -> list[int]:
-    """Where paragraphs end; where there are none, lines."""
-    end = len(text.rstrip())
-    paragraphs = [match.start() for match in _PARAGRAPH.finditer(text, 0, end)]
-    return paragraphs or [match.start() for match in _LINE.finditer(text, 0, end)]
-
-
-def _one_between(places: Sequence[int], low: int, high: int) -> bool:
-    first = bisect_left(places, low)
-    return first < len(places) and places[first] < high
 
 
 def _parts(unit: Unit, kept: bool, repeated: bool, shortened: str | None) -> Iterator[Part]:
