@@ -224,18 +224,16 @@ class _Chooser:
         self, embed: Embed | None, word_ratio: float, on_overflow: Overflow
     ) -> tuple[Texts, list[Part]]:
         """What is left of the documents, and all their parts."""
+        if not self.units:  # white space
+            return dict.fromkeys(self.texts, "") if self.single else {}, []
         order, repeated = self._order(embed)
         taken = select(
             self.units, order, self.titles, math.floor(self.budget * word_ratio), self.count
         )
         shortened: dict[int, str] = {}
         if word_ratio > 1:
-            shortened = shorten(
-                taken,
-                self.units,
-                self.question,
-                lambda words: self._tokens(taken, words) <= self.budget,
-            )
+            excess = self._tokens(taken, {}) - self.budget
+            shortened = shorten(taken, self.units, self.question, excess, self.count)
         taken = trim(taken, self.budget, self.units, lambda kept: self._tokens(kept, shortened))
         if not taken or self._tokens(taken, shortened) > self.budget:
             taken = self._overflown(taken or order[:1], on_overflow)
@@ -265,11 +263,12 @@ class _Chooser:
         """What is kept where the budget holds neither what is protected nor a single sentence."""
         if on_overflow == "keep":
             return taken
-        protected = [index for index in taken if self.units[index].kept]
-        what = "what is protected alone" if protected else "the shortest piece"
+        protected = any(self.units[index].kept for index in taken)
+        what = "what is protected alone" if protected else "the best piece alone"
+        instead = " Of several documents, code and JSON are dropped whole." if self.single else ""
         raise FrugalError(
             f"the budget of {self.budget} tokens is too small: {what} has "
-            f'{self._tokens(taken, {})}; allow more, or keep it with on_overflow="keep"'
+            f'{self._tokens(taken, {})}. Allow more, or keep it with on_overflow="keep".{instead}'
         )
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 from frugal_core.compress.protect import Span
 
@@ -17,8 +16,8 @@ _THAI = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _CLOSING = "\"'”’»)\\]」』）】"
 _BOUNDARY = re.compile(
     rf"""
-      (?P<line> [ \t]*\n\s* )
-    | (?P<mark> [.!?…]+[{_CLOSING}]*\s+ )
+      (?P<line> \n\s* )
+    | (?P<mark> (?<![.!?…])[.!?…]+[{_CLOSING}]*\s+ )
     | (?P<full> [。！？．｡।॥؟۔։።။។]+[{_CLOSING}]*\s* )
     | (?P<space> (?<=[{_THAI}])\ +(?=[{_THAI}]) )
     """,
@@ -75,10 +74,9 @@ def segment(text: str, spans: Sequence[Span] = (), longest: int = 400) -> list[P
         ['Dr. No was released in 1962.', 'It cost $1.1 million.']
     """
     pieces: list[Piece] = []
-    start, ends = 0, [span.end for span in spans]
+    start, starts, ends = 0, [span.start for span in spans], [span.end for span in spans]
     for end in [*_outside(_cuts(text), spans), len(text)]:
-        near = spans[bisect_right(ends, start) :]
-        inside = list(takewhile(lambda span: span.start < end, near))  # noqa: B023  # used at once
+        inside = spans[bisect_right(ends, start) : bisect_left(starts, end)]
         while start < end:
             cut = _shorter(text, start, end, inside, longest)
             piece = _piece(text, start, cut, inside)
@@ -110,7 +108,7 @@ def _cuts(text: str) -> Iterator[int]:
                 continue
         elif kind == "line" or (kind == "mark" and "\n" in match[0]):
             deeper = _indent(text, end) > indent
-            if deeper or text[end] in "})]" or _goes_on(text, start, end, match[0]):
+            if deeper or text[end] in "})]" or _goes_on(text, start, end):
                 continue
             indent = _indent(text, end)
         elif kind == "mark" and not _ends(text, start, end):
@@ -125,11 +123,12 @@ def _indent(text: str, position: int) -> int:
     return len(text[line:position].expandtabs(4))
 
 
-def _goes_on(text: str, start: int, end: int, gap: str) -> bool:
+def _goes_on(text: str, start: int, end: int) -> bool:
     """Whether a sentence goes on after a line end: no mark before it, a small letter after it."""
-    if gap.count("\n") > 1 or start == 0:
+    if text.count("\n", start, end) > 1 or not text[end].islower():
         return False
-    return (text[start - 1].isalnum() or text[start - 1] in ",-–(") and text[end].islower()
+    before = text[max(0, start - 80) : start].rstrip(" \t")[-1:]
+    return before.isalnum() or before in (",", "-", "–", "(")
 
 
 def _ends(text: str, start: int, end: int) -> bool:
@@ -157,16 +156,18 @@ def _shorter(text: str, start: int, end: int, spans: Sequence[Span], longest: in
     Returns:
         The end of the first part; `end` if it is short enough or cannot be cut.
     """
-    weight = end - start
+    window = min(end, start + longest)
+    weight = window - start
     if weight > longest // _WEIGHT:
-        weight += (_WEIGHT - 1) * len(_UNSPACED.findall(text, start, end))
-    if weight <= longest:
+        weight += (_WEIGHT - 1) * len(_UNSPACED.findall(text, start, window))
+    if weight <= longest and window == end:
         return end
 
     def free(cut: int) -> bool:
-        return start < cut < end and not any(span.start < cut < span.end for span in spans)
+        before = bisect_left(spans, cut, key=lambda span: span.start) - 1
+        return start < cut < end and (before < 0 or spans[before].end <= cut)
 
-    most = start + max(1, longest * (end - start) // weight)
+    most = start + max(1, longest * (window - start) // weight)
     clause = space = 0
     for match in _CLAUSE.finditer(text, start + (most - start) // 2, min(most + 1, end)):
         if free(match.end()) and not _in_number(text, *match.span()):

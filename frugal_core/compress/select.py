@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from frugal_core.compress.protect import protected_spans
 from frugal_core.compress.rank import Unit
 from frugal_core.compress.tokens import Counter
-from frugal_core.compress.words import FUNCTION_WORDS, terms
+from frugal_core.compress.words import FUNCTION_WORDS
 
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 _WORD = re.compile(r"(?<!\S)[a-z]+ ")
 
 Texts = dict[int, str]
-"""What is left of each document, by its number; documents of which nothing is left are not in it."""
+"""What is left of each document, by its number; where nothing is left, there is no entry."""
 
 
 def render(texts: Texts, titles: Sequence[str]) -> str:
@@ -108,10 +108,7 @@ def trim(
 
 
 def shorten(
-    taken: Sequence[int],
-    units: Sequence[Unit],
-    question: str,
-    enough: Callable[[dict[int, str]], bool],
+    taken: Sequence[int], units: Sequence[Unit], question: str, excess: int, count: Counter
 ) -> dict[int, str]:
     """The token-level stage: drop function words, first from the units that were taken last.
 
@@ -122,18 +119,21 @@ def shorten(
         taken: Numbers of units, best first.
         units: All units.
         question: Its words stay.
-        enough: Whether the text is short enough with these units replaced.
+        excess: Tokens to be saved.
+        count: How tokens are counted.
 
     Returns:
         What stands instead of some units.
     """
-    asked = set(terms(question)) | set(question.lower().split())
+    asked = set(question.lower().split())
     shortened: dict[int, str] = {}
     for index in reversed(taken):
-        if enough(shortened):
+        if excess <= 0:
             break
         if not units[index].kept:
-            shortened[index] = _without_function_words(units[index].text, asked)
+            text = units[index].text
+            shortened[index] = _without_function_words(text, asked)
+            excess -= count(text) - count(shortened[index])
     return shortened
 
 

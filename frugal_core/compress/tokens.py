@@ -24,13 +24,13 @@ _SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
 _CACHE_DIR = "TIKTOKEN_CACHE_DIR"
 _LOADING = Lock()
 
-_PART = re.compile(r"[A-Za-z]+|[0-9]+|[\u00c0-\u04ff]+|[ \t]+|\r?\n\s*|.", re.DOTALL)
+_PART = re.compile(r"[A-Za-z]+|[0-9]+|[\u00c0-\u024f\u0400-\u04ff]+|\s+|.", re.DOTALL)
 
 
 def estimate_tokens(text: str) -> int:
     """Tokens that cl100k or a newer encoding makes of a text at most, but for odd inputs.
 
-    It is meant to be too high: on English prose by about a third. No data is needed.
+    It is meant to be too high: on English prose by about two fifths. No data is needed.
 
     Example:
         >>> estimate_tokens("The budget is never exceeded.")
@@ -40,24 +40,21 @@ def estimate_tokens(text: str) -> int:
 
 
 def _part_tokens(part: str) -> int:
-    first = part[0]
+    """Tokens of a word, a number, white space or a character; a space belongs to its word."""
+    length, first = len(part), part[0]
+    if first.isspace():
+        return 0 if part == " " else 1 + length // 16 + part.count("\n") // 2
     if first.isascii():
-        if first.isalpha():
-            return (
-                (len(part) + 5) // 5 if part.islower() or part.istitle() else (len(part) + 2) // 2
-            )
         if first.isdigit():
-            return (len(part) + 2) // 3
-        if first.isspace():
-            return len(part) // 12 + (first != " " or len(part) > 1)
-        return 1
-    if "\u00c0" <= first <= "\u04ff":
-        return (len(part) + 1) // 2 + 1
-    return (
-        1
-        if "\u3000" <= first <= "\u30ff" or "\uff00" <= first <= "\uffef"
-        else 2 + (first > "\uffff")
-    )
+            return (length + 2) // 3
+        if not first.isalpha():
+            return 1
+        if part[1:].islower() or length == 1:
+            return (length + 5) // 5 if length < 10 else length // 3
+        return (2 * length + 2) // 3
+    if len(part.encode()) == 2 * length and not "\u0370" <= first <= "\u03ff":
+        return length // 2 + 1 if length > 1 else 2
+    return 1 if "\u3000" <= first <= "\u30ff" else 2 if first <= "\uffff" else 3
 
 
 @cache

@@ -117,7 +117,8 @@ def as_documents(documents: str | Document | Iterable[str | Document]) -> list[D
     given = [documents] if isinstance(documents, str | Document) else documents
     if not isinstance(given, Iterable) or isinstance(given, bytes | Mapping):
         raise FrugalError(
-            f"documents are {type(documents).__name__}: give a string, a Document, or a list of them"
+            f"documents are {type(documents).__name__}: give a string, a Document, or a list of "
+            f"them"
         )
     found = [Document(one) if isinstance(one, str) else one for one in given]
     for number, document in enumerate(found):
