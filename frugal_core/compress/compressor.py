@@ -247,13 +247,18 @@ class _Chooser:
 
     def _order(self, embed: Embed | None) -> tuple[list[int], set[int]]:
         """Numbers of the units, best first, and those that only repeat what better ones say."""
+        # What is kept anyway, the question in its prompt for one, is no measure for the others.
+        free = [index for index, unit in enumerate(self.units) if not unit.kept]
+        units = [self.units[index] for index in free]
         if self.question:
-            ranked = rank_by_question(self.units, self.passages, self.question, embed)
+            best = rank_by_question(units, self.passages, self.question, embed)
         else:
-            ranked = rank_by_salience(self.units, self.passages)
+            best = rank_by_salience(units, self.passages)
             if self.single:  # of a prompt: instructions stand at its beginning or at its end
-                ranked = list(dict.fromkeys([0, len(self.units) - 1, *ranked]))
-        repeated = near_duplicates(self.units, ranked)
+                best = list(dict.fromkeys([0, len(units) - 1, *best])) if units else []
+        kept = [index for index, unit in enumerate(self.units) if unit.kept]
+        ranked = kept + [free[index] for index in best]
+        repeated = near_duplicates(self.units, ranked) - set(kept)
         return sorted(ranked, key=repeated.__contains__), repeated
 
     def _tokens(self, kept: Iterable[int], shortened: Mapping[int, str]) -> int:

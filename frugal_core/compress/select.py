@@ -73,8 +73,8 @@ def select(
     """Take units in order as long as they fit; what does not fit is passed over.
 
     Args:
-        units: All units; those to be `kept` are taken first, whether they fit or not.
-        order: Numbers of units, best first.
+        units: All units; those to be `kept` are taken whether they fit or not.
+        order: Numbers of units, those to be kept first, then the best.
         titles: The title of each document, which costs tokens with its first unit.
         budget: Tokens that may be used.
         count: How tokens are counted.
@@ -84,7 +84,7 @@ def select(
         whole text has to be counted again.
     """
     used, taken, opened = 0, [], set()
-    for index in [i for i in order if units[i].kept] + [i for i in order if not units[i].kept]:
+    for index in order:
         unit = units[index]
         title = titles[unit.document]
         cost = count(f" {unit.text}")
