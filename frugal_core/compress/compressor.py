@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from frugal_core.compress.choose import Overflow, Task, choose
 from frugal_core.compress.lossless import minify_json
-from frugal_core.compress.passages import units_of
 from frugal_core.compress.paying import why_unchanged
 from frugal_core.compress.protect import compile_patterns
-from frugal_core.compress.rank import (
-    Embed,
-    Unit,
-    near_duplicates,
-    rank_by_question,
-    rank_by_salience,
-)
-from frugal_core.compress.select import Texts, assemble, render, select, shorten, trim
+from frugal_core.compress.rank import Embed
+from frugal_core.compress.select import Texts, render
 from frugal_core.compress.tokens import Counter, default_counter
 from frugal_core.compress.values import Compression, Document, Part, as_documents
 from frugal_core.errors import FrugalError, is_number
 from frugal_core.pricing import PriceBook
 
 Patterns = str | re.Pattern[str] | Iterable[str | re.Pattern[str]]
-Overflow = Literal["error", "keep"]
 
 _MOST_FROM_WORDS = 1.3  # measured: beyond that, answers are lost
 
@@ -39,7 +32,7 @@ def compress(
     ratio: float | None = None,
     token_budget: int | None = None,
     protect: Patterns = (),
-    on_overflow: Literal["error", "keep"] = "error",
+    on_overflow: Overflow = "error",
     count_tokens: Counter | None = None,
     embed: Embed | None = None,
     word_ratio: float = 1.0,
@@ -116,8 +109,10 @@ def compress(
     else:
         texts, parts = _lossless(given, patterns)
         if budget is not None and count(render(texts, titles)) > budget:
-            chooser = _Chooser(texts, titles, asked, budget, count, patterns)
-            texts, chosen = chooser.choose(embed, word_ratio, on_overflow)
+            task = Task(
+                texts, titles, asked, budget, count, patterns, embed, word_ratio, on_overflow
+            )
+            texts, chosen = choose(task)
             dropped = [part for part in parts if part.reason]
             parts = sorted([*dropped, *chosen], key=lambda part: part.document)
     after = count(render(texts, titles))
@@ -192,95 +187,3 @@ def _lossless(
 
 def _matches(pattern: re.Pattern[str], text: str) -> list[str]:
     return [match[0] for match in pattern.finditer(text)]
-
-
-class _Chooser:
-    """The units of some documents, and which of them are kept.
-
-    Args:
-        texts: The documents by number.
-        titles: The title of every document that was given.
-        question: What is asked; empty if nothing is.
-        budget: Tokens that may be used.
-        count: How they are counted.
-        patterns: What must be kept.
-    """
-
-    def __init__(
-        self,
-        texts: Texts,
-        titles: Sequence[str],
-        question: str,
-        budget: int,
-        count: Counter,
-        patterns: Sequence[re.Pattern[str]],
-    ) -> None:
-        self.texts, self.titles, self.question = texts, titles, question
-        self.budget, self.count = budget, count
-        self.single = len(titles) == 1
-        self.units, self.passages = units_of(texts, titles, patterns, budget)
-
-    def choose(
-        self, embed: Embed | None, word_ratio: float, on_overflow: Overflow
-    ) -> tuple[Texts, list[Part]]:
-        """What is left of the documents, and all their parts."""
-        if not self.units:  # white space
-            return dict.fromkeys(self.texts, "") if self.single else {}, []
-        order, repeated = self._order(embed)
-        taken = select(
-            self.units, order, self.titles, math.floor(self.budget * word_ratio), self.count
-        )
-        shortened: dict[int, str] = {}
-        if word_ratio > 1:
-            excess = self._tokens(taken, {}) - self.budget
-            shortened = shorten(taken, self.units, self.question, excess, self.count)
-        taken = trim(taken, self.budget, self.units, lambda kept: self._tokens(kept, shortened))
-        if not taken or self._tokens(taken, shortened) > self.budget:
-            taken = self._overflown(taken or order[:1], on_overflow)
-        kept = set(taken)
-        parts = [
-            part
-            for index, unit in enumerate(self.units)
-            for part in _parts(unit, index in kept, index in repeated, shortened.get(index))
-        ]
-        return assemble(self.units, kept, self.texts, shortened), parts
-
-    def _order(self, embed: Embed | None) -> tuple[list[int], set[int]]:
-        """Numbers of the units, best first, and those that only repeat what better ones say."""
-        # What is kept anyway, the question in its prompt for one, is no measure for the others.
-        free = [index for index, unit in enumerate(self.units) if not unit.kept]
-        units = [self.units[index] for index in free]
-        if self.question:
-            best = rank_by_question(units, self.passages, self.question, embed)
-        else:
-            best = rank_by_salience(units, self.passages)
-            if self.single:  # of a prompt: instructions stand at its beginning or at its end
-                best = list(dict.fromkeys([0, len(units) - 1, *best])) if units else []
-        kept = [index for index, unit in enumerate(self.units) if unit.kept]
-        ranked = kept + [free[index] for index in best]
-        repeated = near_duplicates(self.units, ranked) - set(kept)
-        return sorted(ranked, key=repeated.__contains__), repeated
-
-    def _tokens(self, kept: Iterable[int], shortened: Mapping[int, str]) -> int:
-        return self.count(render(assemble(self.units, kept, self.texts, shortened), self.titles))
-
-    def _overflown(self, taken: list[int], on_overflow: Overflow) -> list[int]:
-        """What is kept where the budget holds neither what is protected nor a single sentence."""
-        if on_overflow == "keep":
-            return taken
-        protected = any(self.units[index].kept for index in taken)
-        what = "what is protected alone" if protected else "the best piece alone"
-        instead = " Of several documents, code and JSON are dropped whole." if self.single else ""
-        raise FrugalError(
-            f"the budget of {self.budget} tokens is too small: {what} has "
-            f'{self._tokens(taken, {})}. Allow more, or keep it with on_overflow="keep".{instead}'
-        )
-
-
-def _parts(unit: Unit, kept: bool, repeated: bool, shortened: str | None) -> Iterator[Part]:
-    if not kept:
-        yield Part(unit.document, unit.text, "near-duplicate" if repeated else "relevance")
-        return
-    yield Part(unit.document, unit.text if shortened is None else shortened)
-    if shortened is not None and shortened != unit.text:
-        yield Part(unit.document, unit.text, "function words")

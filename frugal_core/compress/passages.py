@@ -16,14 +16,15 @@ _HEADING = re.compile(r"#{1,6}[ \t]+(\S[^\n]*)")
 # As prompts of retrieval name their sources: "Document [3](Title: Lima) ...".
 _NAMED = re.compile(r"[^\n]{0,40}?\bTitle: *([^\n)]+)")
 _TITLE_LINE = re.compile(r"([^\n]{2,100}?[^\s.!?…:;,。！？。])[ \t]*(?:\n|$)")
-_LONGEST, _SHORTEST = 400, 12  # letters of a unit
+LONGEST = 400
+"""Letters of a unit; longer sentences are cut."""
 
 
 def units_of(
     texts: Mapping[int, str],
     titles: Sequence[str],
     patterns: Sequence[re.Pattern[str]],
-    budget: int,
+    longest: int = LONGEST,
 ) -> tuple[list[Unit], list[str]]:
     """Cut documents into units, in passages with titles.
 
@@ -35,13 +36,12 @@ def units_of(
         texts: The documents by number.
         titles: The title of every document; empty if it has none.
         patterns: What must be kept.
-        budget: Tokens that may be used: small budgets need small units, or nothing would fit.
+        longest: Letters of a unit.
 
     Returns:
         The units in order, and the titles of the passages by number.
     """
     single = len(titles) == 1
-    longest = max(_SHORTEST, min(_LONGEST, 2 * budget))
     units: list[Unit] = []
     passages = (
         [] if single else [title or _heading(texts.get(n, ""), 0) for n, title in enumerate(titles)]

@@ -11,7 +11,7 @@ from typing import Any
 from frugal_core.compress.compressor import compress
 from frugal_core.compress.protect import protected_spans
 from frugal_core.compress.segment import segment
-from frugal_core.compress.tokens import default_counter
+from frugal_core.compress.tokens import Counter, default_counter
 from frugal_core.compress.values import Compression
 from frugal_core.errors import FrugalError
 
@@ -23,6 +23,7 @@ _LABELLED = re.compile(
 _ASKS = re.compile(r"[?？؟][\"'”’」)\]]*$")
 _LONGEST_FRAME = 600  # characters of a first or last line that is taken for an instruction
 _LONGEST_QUESTION = 300
+_LONGEST_ASKING = 200  # tokens of a message that asks and does nothing else
 _FRAME_SHARE = 0.5  # of the budget
 
 
@@ -45,17 +46,18 @@ def compress_prompt(
     *,
     ratio: float | None = None,
     token_budget: int | None = None,
-    min_tokens: int = 40,
+    min_tokens: int = 100,
     **options: Any,
 ) -> list[Compression | None]:
     """Shorten the long human texts of a prompt; all others, and the question, stay as they are.
 
     Args:
         turns: The texts of the prompt, in order.
-        question: What is asked; by default it is looked for, see `find_question`.
+        question: What is asked; by default what the last human text asks.
         ratio: Keep at most 1/ratio of the tokens of the long human texts.
         token_budget: Keep at most so many tokens of all texts together.
-        min_tokens: Human texts with fewer tokens are not long.
+        min_tokens: Human texts with fewer tokens are not long; they stay unless nothing else can
+            bring the prompt within the budget.
         options: Other arguments of `compress`.
 
     Returns:
@@ -72,21 +74,23 @@ def compress_prompt(
     """
     count = options.get("count_tokens") or default_counter()
     tokens = [count(turn.text) for turn in turns]
-    long = [i for i, turn in enumerate(turns) if turn.human and tokens[i] >= max(min_tokens, 1)]
-    fixed = sum(tokens) - sum(tokens[i] for i in long)
+    over = token_budget is not None and sum(tokens) > token_budget
+    open_to = _open(turns, tokens, min_tokens, over)
+    asked = question or _asked(turns, open_to)
+    fixed = sum(tokens) - sum(tokens[i] for i in open_to)
     share = 1.0
     if ratio is not None:
         share = 1 / ratio
-    elif token_budget is not None and sum(tokens) > token_budget:
-        share = (token_budget - fixed) / max(sum(tokens[i] for i in long), 1)
+    elif token_budget is not None and over:
+        share = (token_budget - fixed) / max(sum(tokens[i] for i in open_to), 1)
         if share <= 0 and options.get("on_overflow") != "keep":
             raise FrugalError(
                 f"token_budget={token_budget}: the texts that are not to be compressed (system, AI "
-                f"and tool messages, short ones) alone have {fixed} tokens"
+                f"and tool messages, the question) alone have {fixed} tokens. Allow more, or keep "
+                f'them with on_overflow="keep"'
             )
-    asked = question or find_question(turns, min_tokens, count)
     found: list[Compression | None] = [None] * len(turns)
-    for i in long:
+    for i in open_to:
         # A budget, also where a ratio was given: the whole prompt must not pass for short.
         limit = max(1, math.floor(tokens[i] * share)) if share < 1 else None
         frame = _frame(turns[i].text, asked, limit, count)
@@ -95,30 +99,48 @@ def compress_prompt(
             turns[i].text,
             asked,
             token_budget=limit,
-            min_tokens=min_tokens,
+            min_tokens=0,
             **{**options, "protect": protect},
         )
     return found
 
 
-def find_question(turns: Sequence[Turn], min_tokens: int = 40, count: Any = None) -> str:
-    """What the last human text asks; empty if that cannot be seen.
+def _open(turns: Sequence[Turn], tokens: Sequence[int], least: int, over: bool) -> list[int]:
+    """Numbers of the turns that may be shortened."""
+    human = [i for i, turn in enumerate(turns) if turn.human and turn.text.strip()]
+    longest = max((tokens[i] for i in human), default=0)
+    # A short last message after longer ones is the question.
+    asks = len(human) > 1 and tokens[human[-1]] < min(_LONGEST_ASKING, longest)
+    free = human[:-1] if asks else human
+    long = [i for i in free if tokens[i] >= max(least, 1)]
+    return free if over and not long else long
 
-    A short text asks as a whole. Of a long one: what follows a label such as "Question:", else the
-    last sentence with a question mark in its last three lines or its first, else its last line if
-    that is short.
+
+def _asked(turns: Sequence[Turn], open_to: Sequence[int]) -> str:
+    """What the last human text asks; one that stays as it is asks as a whole."""
+    human = [i for i, turn in enumerate(turns) if turn.human and turn.text.strip()]
+    if not human:
+        return ""
+    last = turns[human[-1]].text
+    return find_question(last) if human[-1] in open_to else last.strip()
+
+
+def find_question(text: str) -> str:
+    """The question in a prompt that is one text; empty if none can be seen.
+
+    It is what follows a label such as "Question:", else the last sentence with a question mark in
+    the last three lines or the first, else the last line if that is short.
 
     Example:
-        >>> find_question([Turn("Context: it rains.\\nQuestion: Where does it rain?\\nAnswer:")], 5)
+        >>> find_question("Context: it rains.\\nQuestion: Where does it rain?\\nAnswer:")
         'Where does it rain?'
     """
-    text = next((turn.text for turn in reversed(turns) if turn.human and turn.text.strip()), "")
-    if (count or default_counter())(text) < min_tokens:
-        return text.strip()
     labelled = _LABELLED.findall(text)
     if labelled:
         return str(labelled[-1]).strip()
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    lines = _lines(text)
+    if not lines:
+        return ""
     for line in (*lines[:-4:-1], lines[0]):
         pieces = [line[p.start : p.end] for p in segment(line, protected_spans(line))]
         asking = [p for p in pieces if _ASKS.search(p) and len(p) <= _LONGEST_QUESTION]
@@ -129,9 +151,9 @@ def find_question(turns: Sequence[Turn], min_tokens: int = 40, count: Any = None
     return last if is_short else ""
 
 
-def _frame(text: str, question: str, limit: int | None, count: Any) -> list[str]:
+def _frame(text: str, question: str, limit: int | None, count: Counter) -> list[str]:
     """The question and, where they are short, the first and the last line: the instructions."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = _lines(text)
     frame = [question] if question and question in text else []
     left = _FRAME_SHARE * (limit or math.inf) - sum(map(count, frame))
     for line in [lines[-1], lines[0]] if len(lines) > 2 else []:
@@ -140,6 +162,10 @@ def _frame(text: str, question: str, limit: int | None, count: Any) -> list[str]
             frame.append(line)
             left -= tokens
     return frame
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _line_end(text: str) -> re.Pattern[str]:

@@ -52,7 +52,7 @@ def bm25(texts: Sequence[Sequence[str]], query: Sequence[str]) -> list[float]:
 
     Example:
         >>> [round(score, 2) for score in bm25([["lima", "peru"], ["rome"]], ["lima"])]
-        [0.62, 0.0]
+        [0.61, 0]
     """
     wanted = set(query)
     counts = [Counter(word for word in text if word in wanted) for text in texts]
