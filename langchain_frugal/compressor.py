@@ -111,12 +111,11 @@ class PromptCompressor(
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Refuse at once what every call would refuse."""
-        super().model_post_init(context)
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
         if isinstance(self.protect, str | re.Pattern):
             self.protect = (self.protect,)
-        compress("", **self._limit(), **self._options())
+        compress("", **self._limit(), **self._options())  # refuses what every call would refuse
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """The same kind of value with shorter texts; `question=` says what is asked."""

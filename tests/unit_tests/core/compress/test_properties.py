@@ -124,8 +124,8 @@ def test_structure_of_a_single_text_is_always_kept(text: str, budget: int) -> No
 def test_the_same_bytes_in_another_process() -> None:
     program = (
         "from frugal_core.compress import compress, Document\n"
-        "documents = [Document(f'The river {i} is long. It has {i} bridges over it. Ships go there.',"
-        " f'River {i}') for i in range(20)]\n"
+        "text = 'The river {i} is long. It has {i} bridges over it. Ships go there.'\n"
+        "documents = [Document(text.format(i=i), f'River {i}') for i in range(20)]\n"
         "for question in (None, 'How many bridges has River 7?'):\n"
         "    found = compress(documents, question, ratio=4)\n"
         "    print(found.text, [part.text for part in found.dropped])\n"
