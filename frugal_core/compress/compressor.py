@@ -124,7 +124,7 @@ def compress(
         budget=budget,
         parts=parts,
         unchanged=unchanged,
-        usd_saved=price.cost(before, 0) - price.cost(after, 0) if price else None,
+        usd_saved=round(price.cost(before, 0) - price.cost(after, 0), 12) if price else None,
     )
 
 
