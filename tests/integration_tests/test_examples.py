@@ -76,6 +76,7 @@ def _recording(path: Path) -> str:
             ["'get_weather', 'args': {'city': 'Paris'}", "age=36) from gpt-4o\n"],
         ),
         ("langgraph_agent.py", ["Sunny in Paris, they say", "'total_tokens'"]),
+        ("compress.py", [" tokens -> ", "Paris\n", "Lima is the capital of Peru."]),
         ("cache.py", ["quickly? exact", "quickly? semantic", "with 95 % confidence"]),
     ],
 )
