@@ -182,8 +182,8 @@ def show(row: Row, remark: str = "") -> None:
     """Print one line."""
     supports = "     " if row.supports is None else f"/{row.supports:4.1f}"
     print(
-        f"{row.method:<22} {row.data:<10} {row.ratio}x {row.prompts:4} {row.survived:6.1f}{supports}"
-        f" {row.overruns:5} {row.achieved:6.2f}x {row.ms:10.1f}  {remark}",
+        f"{row.method:<22} {row.data:<10} {row.ratio}x {row.prompts:4} {row.survived:6.1f}"
+        f"{supports} {row.overruns:5} {row.achieved:6.2f}x {row.ms:10.1f}  {remark}",
         flush=True,
     )
 
