@@ -13,14 +13,22 @@ _INLINE = re.compile(
     r"""
       (?P<fence> ^[ \t]*(?P<mark>`{3,}|~{3,}) [^\n]*\n
                  (?: [\s\S]*? ^[ \t]*(?P=mark)[`~]*[ \t]*$ | [\s\S]*\Z ) )
+    | (?P<block> ^(?P<indent>[ \t]*)
+                 (?: (?:async\ |export\ )?(?:def|class|if|for|while|try|with|function|fn|func|impl
+                        |struct|public|private|protected|static|interface|enum|switch)\b[^\n]*[:{]
+                   | [^\n]*[({\[] ) [ \t]*\n
+                 (?: (?P=indent)[ \t]+\S[^\n]*(?:\n|\Z) | [ \t]*\n )+
+                 (?: (?P=indent)[)}\]][^\n]* )? )                # code without a fence
+    | (?P<tagged> <(?P<tag>pre|code)\b[^>\n]{0,200}>[\s\S]{0,4000}?</(?P=tag)> )
     | (?P<command> \\[A-Za-z]+ (?: \{[^{}\n]{0,200}\} )+ )        # LaTeX, no template variable
     | (?P<variable> \{\{[^{}\n]{1,200}\}\} | \{%[^\n]{1,200}?%\}
                   | (?<![\\^_}]) \$?\{(?:[^\W\d][\w.\[\]!:]{0,80}|\d{0,3})\}
                   | <\|[^|\n]{1,40}\|> )
     | (?P<code> (?<!`)`[^`\n]{1,500}`(?!`) )
     | (?P<url> (?:https?|ftp)://[^\s<>"“”「」（）]+ )
-    | (?P<quotation> (?<![\w"])"(?=\S)[^"\n]{1,500}(?<=\S)"(?!\w)
-                   | “[^”\n]{1,500}” | «[^»\n]{1,500}» | „[^“”\n]{1,500}[“”]
+    | (?P<quotation> "{3}[\s\S]{1,2000}?"{3}
+                   | (?<![\w"])"(?=\S)(?:[^"\n]|\n(?!\s*\n)){1,500}(?<=\S)"(?!\w)
+                   | “(?:[^”\n]|\n(?!\s*\n)){1,500}” | «[^»\n]{1,500}» | „[^“”\n]{1,500}[“”]
                    | 「[^」\n]{1,500}」 | 『[^』\n]{1,500}』 )
     """,
     re.VERBOSE | re.MULTILINE,
@@ -80,7 +88,7 @@ def protected_spans(text: str, patterns: Sequence[re.Pattern[str]] = ()) -> list
         ['"No. Never."', '{name}']
     """
     spans = [
-        Span(m.start(), m.end(), structure=m.lastgroup in ("fence", "variable") or bool(m["fence"]))
+        Span(m.start(), m.end(), structure=bool(m["fence"] or m["tagged"] or m["variable"]))
         for m in _INLINE.finditer(text)
     ]
     spans += [Span(start, end, structure=True) for start, end in json_blocks(text)]

@@ -30,7 +30,7 @@ _ABBREVIATION = re.compile(
     r"cf|Mt|Ft|Ave|Blvd|Rd|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec|bzw|z\.B|Nr|Hr|Fr|Abs|"
     r"Sra|Mme|Mlle)|(?:^|[\s(.])[^\W\d_]|(?:^|[\s(])\d{1,2})$"
 )
-_CLAUSE = re.compile(r"[,;:—–][ \t\n]+|[，、；：,]\s*|\s+")
+_CLAUSE = re.compile(r"[,;:—–][ \t\n]+|[，、；：]\s*|\s+")
 _WEIGHT = 3  # a character of an unspaced script says about as much as three letters
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _SHORTEST_THAI = 40  # characters; there a space may end a clause, a sentence, or set off a name

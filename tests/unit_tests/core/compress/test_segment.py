@@ -48,6 +48,20 @@ def test_sentences(sentences: list[str]) -> None:
             "Before.\n```python\nx = 1\n\ny = 'A. B'\n```\nAfter.",
             ["Before.", "```python\nx = 1\n\ny = 'A. B'\n```", "After."],
         ),
+        (
+            "def f(x):\n"
+            "    # First. Second.\n    return {\n        'a': 1. \n    }\n\n\ndef g():\n    pass",
+            [
+                "def f(x):\n    # First. Second.\n    return {\n        'a': 1. \n    }",
+                "def g():\n    pass",
+            ],
+        ),
+        (
+            "int main() {\n  // One. Two.\n}\nText here. More.",
+            ["int main() {\n  // One. Two.\n}", "Text here.", "More."],
+        ),
+        ('She said "It is.\nIt was." Then.', ['She said "It is.\nIt was."', "Then."]),
+        ("See <code>a. B\n\nc. D</code> now. Yes.", ["See <code>a. B\n\nc. D</code> now.", "Yes."]),
         ("  Indented. All.\n  Of it.", ["Indented.", "All.", "Of it."]),
         ("", []),
         (" \n\t ", []),
