@@ -24,7 +24,7 @@ _ASKS = re.compile(r"[?？؟][\"'”’」)\]]*$")
 _LONGEST_FRAME = 600  # characters of a first or last line that is taken for an instruction
 _LONGEST_QUESTION = 300
 _LONGEST_ASKING = 200  # tokens of a message that asks and does nothing else
-_FRAME_SHARE = 0.5  # of the budget
+_FRAME_SHARE = 0.2  # of the budget; a longer first line is likely context
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from frugal_core.compress.words import answer_likeness, terms
+from frugal_core.compress.words import answer_likeness, content_words, terms
 
 Embed = Callable[[list[str]], Sequence[Sequence[float]]]
 """Texts to vectors, one for each; see `frugal_core.embedding`."""
@@ -18,7 +18,6 @@ _K1, _B = 1.2, 0.75
 _PASSAGE, _LIKENESS, _BRIDGE, _EMBEDDING = 0.7, 0.15, 1.0, 2.0
 _BRIDGES_FROM = 3
 _SHINGLE, _SEEN = 4, 0.8
-_DIGITS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,26 +149,29 @@ def rank_by_salience(units: Sequence[Unit], titles: Sequence[str]) -> list[int]:
 
 
 def near_duplicates(units: Sequence[Unit], order: Sequence[int]) -> set[int]:
-    """Units that say what an earlier one in the order says.
+    """Units that say what one earlier in the order says.
 
-    Four fifths of their groups of four words stand there (Broder 1997, On the resemblance and
-    containment of documents), and they have no number of their own.
+    Four fifths of their groups of four words stand in better units (Broder 1997, On the resemblance
+    and containment of documents), and all their content words in one of them: sentences that differ
+    in a name, a number or a negation alone are no duplicates.
     """
     seen: set[tuple[str, ...]] = set()
-    numbers: set[str] = set()
+    places: dict[str, set[int]] = {}  # of each content word, the units so far that have it
     repeated = set()
     for index in order:
-        text = units[index].text
-        words = text.lower().split()
-        if len(words) < _SHINGLE and len(text) >= 2 * _SHINGLE:
-            words = list(text)  # no spaces between words
-        shingles = {tuple(words[i : i + _SHINGLE]) for i in range(len(words) - _SHINGLE)}
-        own = set(_DIGITS.findall(text))
-        known = sum(shingle in seen for shingle in shingles)
-        if shingles and known >= _SEEN * len(shingles) and own <= numbers:
-            repeated.add(index)
+        text = units[index].text.lower()
+        words = text.split()
+        if len(words) < _SHINGLE:
+            words = list(text)  # no spaces between words, or few words
+        shingles = {tuple(words[i : i + _SHINGLE]) for i in range(len(words) - _SHINGLE + 1)}
+        content = content_words(text)
+        if shingles and sum(map(seen.__contains__, shingles)) >= _SEEN * len(shingles):
+            having = sorted((places.get(word, set()) for word in content), key=len)
+            if having and set.intersection(*having):
+                repeated.add(index)
         seen |= shingles
-        numbers |= own
+        for word in content:
+            places.setdefault(word, set()).add(index)
     return repeated
 
 

@@ -20,10 +20,9 @@ FUNCTION_WORDS = frozenset(
 )
 """Words of English that a sentence can mostly do without; no negations, no quantities."""
 
-_STOP = FUNCTION_WORDS | frozenset(
-    "not no nor yes without what why how many much long old often far big tall name any all other "
-    "another only own same few s t re ve ll d m".split()
-)
+_TELLING = frozenset("not no nor yes without many much any all other another only same few".split())
+_STOP = FUNCTION_WORDS | _TELLING
+_STOP |= frozenset("what why how long old often far big tall name own s t re ve ll d m".split())
 _WORD = re.compile(
     rf"[{UNSPACED}\uac00-\ud7af]+|[^\W_{UNSPACED}\uac00-\ud7af\u0900-\u0dff]+|[\w\u0900-\u0dff]+"
 )
@@ -55,6 +54,12 @@ def terms(text: str) -> list[str]:
         elif word not in _STOP:
             found.append(stem(_unaccented(word))[:_STEM])
     return found
+
+
+def content_words(text: str) -> frozenset[str]:
+    """The terms of a text with its negations and quantities: what it says, but for the order."""
+    telling = _TELLING.intersection(_ASCII_WORD.findall(text.lower()))
+    return frozenset(terms(text)) | telling
 
 
 def _unaccented(word: str) -> str:
