@@ -16,6 +16,7 @@ _HEADING = re.compile(r"#{1,6}[ \t]+(\S[^\n]*)")
 # As prompts of retrieval name their sources: "Document [3](Title: Lima) ...".
 _NAMED = re.compile(r"[^\n]{0,40}?\bTitle: *([^\n)]+)")
 _TITLE_LINE = re.compile(r"([^\n]{2,100}?[^\s.!?…:;,。！？。])[ \t]*(?:\n|$)")
+_WINDOW = 12  # units of a passage, where the only document has longer paragraphs or none
 LONGEST = 400
 """Letters of a unit; longer sentences are cut."""
 
@@ -50,7 +51,8 @@ def units_of(
         breaks = _passage_breaks(text) if single else []
         previous, place, heading = -1, 0, titles[number]
         for piece in segment(text, protected_spans(text, patterns), longest):
-            if single and (previous < 0 or _one_between(breaks, previous, piece.start)):
+            new = previous < 0 or place >= _WINDOW or _one_between(breaks, previous, piece.start)
+            if single and new:
                 heading = _heading(text, piece.start) or heading
                 passages.append(heading)
                 place = 0
