@@ -25,6 +25,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from frugal_core import PriceBook
 from frugal_core.compress import Compression, Turn, compress, compress_prompt, default_counter
 from frugal_core.compress import Document as Text
+from frugal_core.embedding import EmbeddingError
 from frugal_core.errors import FrugalError, describe
 
 _LOG = logging.getLogger("langchain_frugal")
@@ -187,10 +188,16 @@ class PromptCompressor(
         keys = [key for key in _QUESTION_KEYS if key in values]
         asked = question or next((a for key in keys if (a := _asked(values[key]))), None)
         count = self.count_tokens or default_counter()
-        tokens = {key: count(_all_text(value)) for key, value in values.items() if key not in keys}
-        total = max(sum(tokens.values()), 1)
+        tokens = {key: count(_all_text(values[key])) for key in values if key not in keys}
+        least = 100 if self.min_tokens is None else self.min_tokens
+        short = {key for key, n in tokens.items() if isinstance(values[key], str) and n < least}
+        fixed = sum(tokens[key] for key in short)
+        left = 1.0 if self.token_budget is None else max(0.0, 1 - fixed / self.token_budget)
+        total = max(sum(tokens.values()) - fixed, 1)
         return {
-            key: self._shorter(value, asked, tokens[key] / total) if tokens.get(key) else value
+            key: self._shorter(value, asked, left * tokens[key] / total)
+            if tokens.get(key) and key not in short
+            else value
             for key, value in values.items()
         }
 
@@ -240,8 +247,7 @@ class PromptCompressor(
         options = {name: getattr(self, name) for name in _OPTIONS}
         if self.min_tokens is None:
             del options["min_tokens"]
-        embed = getattr(self.embeddings, "embed_documents", self.embeddings)
-        return options | {"embed": embed}
+        return options | {"embed": self.embeddings}
 
     def _say(self, compression: Compression | None) -> None:
         if compression is not None and self.report is not None:
@@ -250,9 +256,9 @@ class PromptCompressor(
     def _guarded(self, shortened: Callable[[], Value], unchanged: Value) -> Value:
         try:
             return shortened()
-        except FrugalError:
-            raise
         except Exception as error:
+            if isinstance(error, FrugalError) and not isinstance(error, EmbeddingError):
+                raise
             if not self._has_complained:
                 self._has_complained = True
                 _LOG.warning(

@@ -10,7 +10,6 @@ from typing import Literal
 
 from frugal_core.compress.passages import LONGEST, units_of
 from frugal_core.compress.rank import (
-    Embed,
     Unit,
     near_duplicates,
     rank_by_question,
@@ -19,6 +18,7 @@ from frugal_core.compress.rank import (
 from frugal_core.compress.select import Texts, assemble, render, select, shorten, trim
 from frugal_core.compress.tokens import Counter
 from frugal_core.compress.values import Part
+from frugal_core.embedding import Embedder
 from frugal_core.errors import FrugalError
 
 Overflow = Literal["error", "keep"]
@@ -37,7 +37,7 @@ class Task:
         budget: Tokens that may be used.
         count: How they are counted.
         patterns: What must be kept.
-        embed: An embedder to be heard beside the words.
+        embedder: To be heard beside the words.
         word_ratio: How much may come from dropping function words.
         on_overflow: What to do where the budget is too small.
     """
@@ -48,7 +48,7 @@ class Task:
     budget: int
     count: Counter
     patterns: Sequence[re.Pattern[str]]
-    embed: Embed | None
+    embedder: Embedder | None
     word_ratio: float
     on_overflow: Overflow
 
@@ -107,7 +107,7 @@ def _order(
     free = [index for index, unit in enumerate(units) if not unit.kept]
     rest = [units[index] for index in free]
     if task.question:
-        best = rank_by_question(rest, passages, task.question, task.embed)
+        best = rank_by_question(rest, passages, task.question, task.embedder)
     else:
         best = rank_by_salience(rest, passages)
         if task.single and rest:  # of a prompt: instructions stand at its beginning or at its end

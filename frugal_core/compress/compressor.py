@@ -13,10 +13,10 @@ from frugal_core.compress.choose import Overflow, Task, choose
 from frugal_core.compress.lossless import minify_json
 from frugal_core.compress.paying import why_unchanged
 from frugal_core.compress.protect import compile_patterns
-from frugal_core.compress.rank import Embed
 from frugal_core.compress.select import Texts, render
 from frugal_core.compress.tokens import Counter, default_counter
 from frugal_core.compress.values import Compression, Document, Part, as_documents
+from frugal_core.embedding import embedder_of
 from frugal_core.errors import FrugalError, is_number
 from frugal_core.pricing import PriceBook
 
@@ -34,7 +34,7 @@ def compress(
     protect: Patterns = (),
     on_overflow: Overflow = "error",
     count_tokens: Counter | None = None,
-    embed: Embed | None = None,
+    embed: Any = None,
     word_ratio: float = 1.0,
     min_tokens: int = 40,
     model: str | None = None,
@@ -61,7 +61,8 @@ def compress(
         on_overflow: What to do if that alone is over the budget: "error", or "keep" it.
         count_tokens: Tokens of a text; by default tiktoken's cl100k if its data is on this machine,
             else a cautious estimate. Nothing is downloaded.
-        embed: Texts to vectors, shape (n, d), to be heard beside the words.
+        embed: An embedder to be heard beside the words: anything `embedder_of` takes, such as a
+            function of texts, LangChain's `Embeddings` or a LlamaIndex `BaseEmbedding`.
         word_ratio: How much of the compression may come from dropping function words of English,
             1 (none) to 1.3.
         min_tokens: Shorter texts pass unchanged, unless they are over `token_budget`.
@@ -86,6 +87,7 @@ def compress(
     _check(question, ratio, token_budget, on_overflow, word_ratio, cached_share, min_tokens)
     patterns = compile_patterns(protect)
     count = count_tokens or default_counter()
+    embedder = None if embed is None else embedder_of(embed, id="compress")
     price = PriceBook.load(prices).price(model) if model else None
     if cached_share and price is None:
         raise FrugalError("cached_share needs a price: name the model, and its price if it is new")
@@ -110,7 +112,7 @@ def compress(
         texts, parts = _lossless(given, patterns)
         if budget is not None and count(render(texts, titles)) > budget:
             task = Task(
-                texts, titles, asked, budget, count, patterns, embed, word_ratio, on_overflow
+                texts, titles, asked, budget, count, patterns, embedder, word_ratio, on_overflow
             )
             texts, chosen = choose(task)
             dropped = [part for part in parts if part.reason]

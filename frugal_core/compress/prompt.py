@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,8 @@ def compress_prompt(
         options: Other arguments of `compress`.
 
     Returns:
-        For each turn what became of it; None if it was not to be touched.
+        For each turn what became of it; None if it was not to be touched. Human texts that are too
+        short are `unchanged`.
 
     Raises:
         FrugalError: if the texts that stay are over the budget alone; see `compress`.
@@ -90,33 +91,35 @@ def compress_prompt(
                 f'them with on_overflow="keep"'
             )
     found: list[Compression | None] = [None] * len(turns)
-    for i in open_to:
-        # A budget, also where a ratio was given: the whole prompt must not pass for short.
+    for i, turn in enumerate(turns):
+        if i not in open_to:
+            continue
         limit = max(1, math.floor(tokens[i] * share)) if share < 1 else None
-        frame = _frame(turns[i].text, asked, limit, count)
+        frame = _frame(turn.text, asked, limit, count)
         protect = [*_listed(options.get("protect", ())), *map(_line_end, frame)]
         found[i] = compress(
-            turns[i].text,
+            turn.text,
             asked,
-            token_budget=limit,
-            min_tokens=0,
+            ratio=ratio,
+            token_budget=None if ratio else limit,
+            min_tokens=0 if over else min_tokens,
             **{**options, "protect": protect},
         )
     return found
 
 
-def _open(turns: Sequence[Turn], tokens: Sequence[int], least: int, over: bool) -> list[int]:
+def _open(turns: Sequence[Turn], tokens: Sequence[int], least: int, over: bool) -> set[int]:
     """Numbers of the turns that may be shortened."""
     human = [i for i, turn in enumerate(turns) if turn.human and turn.text.strip()]
     longest = max((tokens[i] for i in human), default=0)
     # A short last message after longer ones is the question.
     asks = len(human) > 1 and tokens[human[-1]] < min(_LONGEST_ASKING, longest)
     free = human[:-1] if asks else human
-    long = [i for i in free if tokens[i] >= max(least, 1)]
-    return free if over and not long else long
+    long = [i for i in free if tokens[i] >= least]
+    return set(long if over and long else free)
 
 
-def _asked(turns: Sequence[Turn], open_to: Sequence[int]) -> str:
+def _asked(turns: Sequence[Turn], open_to: Collection[int]) -> str:
     """What the last human text asks; one that stays as it is asks as a whole."""
     human = [i for i, turn in enumerate(turns) if turn.human and turn.text.strip()]
     if not human:

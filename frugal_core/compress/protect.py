@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from frugal_core.compress.lossless import json_blocks
 from frugal_core.errors import FrugalError
 
-_INLINE = re.compile(
+_WHOLE = re.compile(
     r"""
       (?P<fence> ^[ \t]*(?P<mark>`{3,}|~{3,}) [^\n]*\n
                  (?: [\s\S]*? ^[ \t]*(?P=mark)[`~]*[ \t]*$ | [\s\S]*\Z ) )
@@ -60,8 +60,8 @@ def compile_patterns(
     Raises:
         FrugalError: for a pattern that is no regular expression.
     """
-    given = [patterns] if isinstance(patterns, str | re.Pattern) else list(patterns)
     try:
+        given = [patterns] if isinstance(patterns, str | re.Pattern) else list(patterns)
         return tuple(re.compile(pattern) for pattern in given)
     except (re.error, TypeError) as error:
         raise FrugalError(
@@ -89,7 +89,7 @@ def protected_spans(text: str, patterns: Sequence[re.Pattern[str]] = ()) -> list
     """
     spans = [
         Span(m.start(), m.end(), structure=bool(m["fence"] or m["tagged"] or m["variable"]))
-        for m in _INLINE.finditer(text)
+        for m in _WHOLE.finditer(text)
     ]
     spans += [Span(start, end, structure=True) for start, end in json_blocks(text)]
     for pattern in patterns:

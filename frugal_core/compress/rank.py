@@ -6,13 +6,11 @@ import heapq
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from frugal_core.compress.words import answer_likeness, content_words, terms
-
-Embed = Callable[[list[str]], Sequence[Sequence[float]]]
-"""Texts to vectors, one for each; see `frugal_core.embedding`."""
+from frugal_core.embedding import Embedder
 
 _K1, _B = 1.2, 0.75
 _PASSAGE, _LIKENESS, _BRIDGE, _EMBEDDING = 0.7, 0.15, 1.0, 2.0
@@ -68,7 +66,7 @@ def bm25(texts: Sequence[Sequence[str]], query: Sequence[str]) -> list[float]:
 
 
 def rank_by_question(
-    units: Sequence[Unit], titles: Sequence[str], question: str, embed: Embed | None = None
+    units: Sequence[Unit], titles: Sequence[str], question: str, embedder: Embedder | None = None
 ) -> list[int]:
     """The units, best first, by what they have to do with a question.
 
@@ -81,7 +79,7 @@ def rank_by_question(
         units: What can be kept.
         titles: The titles of the passages, by number.
         question: What is asked.
-        embed: An embedder to be heard beside the words.
+        embedder: To be heard beside the words.
 
     Returns:
         Numbers of units.
@@ -99,8 +97,8 @@ def rank_by_question(
         score + _PASSAGE * by_passage[unit.passage] + _LIKENESS * likeness(unit.text)
         for score, unit in zip(by_unit, units, strict=True)
     ]
-    if embed is not None:
-        cosines = _cosines(units, titles, question, embed)
+    if embedder is not None:
+        cosines = _cosines(units, titles, question, embedder)
         scores = [s + _EMBEDDING * cosine for s, cosine in zip(scores, cosines, strict=True)]
     bridged = _bridged(units, titles, _best_first(scores)[:_BRIDGES_FROM])
     scores = [
@@ -201,14 +199,13 @@ def _is_phrase(phrase: str, text: str) -> bool:
 
 
 def _cosines(
-    units: Sequence[Unit], titles: Sequence[str], question: str, embed: Embed
+    units: Sequence[Unit], titles: Sequence[str], question: str, embedder: Embedder
 ) -> list[float]:
     """Cosine of sentence and question plus that of passage (mean of its sentences) and question."""
     import numpy as np
 
     texts = [": ".join(filter(None, [titles[unit.passage], unit.text])) for unit in units]
-    vectors = np.asarray(embed([*texts, question]), dtype=float)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    vectors = np.asarray(embedder.embed([*texts, question]), dtype=float)
     sentences, asked = vectors[:-1], vectors[-1]
     passages = np.zeros((len(titles), vectors.shape[1]))
     np.add.at(passages, [unit.passage for unit in units], sentences)

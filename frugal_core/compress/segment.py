@@ -134,8 +134,8 @@ def _goes_on(text: str, start: int, end: int) -> bool:
 def _ends(text: str, start: int, end: int) -> bool:
     """Whether a mark ends a sentence: no abbreviation before it, no small letter after it."""
     after = text[end + 1] if text[end] in _OPENING and end + 1 < len(text) else text[end]
-    if after.islower() or not (after.isalnum() or text[end] in _OPENING):
-        return not after.isalnum() and after not in ",;:-–—"
+    if after.islower() or after in ",;:-–—":
+        return False
     return text[start] != "." or not _ABBREVIATION.search(text[max(0, start - 12) : start])
 
 

@@ -193,6 +193,21 @@ def test_the_question_is_found() -> None:
     assert {name for name, way in ways.items() if ANSWER not in text_of(way())} == set()
 
 
+def test_a_dictionary_shares_one_budget() -> None:
+    value = {
+        "question": QUESTION,
+        "style": "in a formal style, please",
+        "context": DOCUMENTS,
+        "history": [HumanMessage(CONTEXT)],
+        "k": 4,
+    }
+    found = PromptCompressor(token_budget=200).invoke(value)
+    assert {key: found[key] for key in ("question", "style", "k")} == {
+        key: value[key] for key in ("question", "style", "k")
+    }
+    assert 100 < sum(tokens(found[key]) for key in ("style", "context", "history")) <= 200
+
+
 def test_a_chain_of_retrieval() -> None:
     compressor = PromptCompressor(ratio=4)
     inputs = {"context": Retriever(), "question": RunnablePassthrough()}
@@ -244,6 +259,15 @@ def test_a_failure_inside_costs_no_answer(caplog: pytest.LogCaptureFixture) -> N
 def test_embeddings_are_heard() -> None:
     compressor = PromptCompressor(ratio=4, embeddings=DeterministicFakeEmbedding(size=8))
     assert tokens(compressor.compress_documents(DOCUMENTS, QUESTION)) <= tokens(DOCUMENTS) / 4
+
+
+def test_a_prompt_that_the_provider_has_in_its_cache_passes() -> None:
+    reports: list[Compression] = []
+    compressor = PromptCompressor(
+        ratio=2, model="m", prices={"m": [2.0, 8.0, 0.2]}, cached_share=0.95, report=reports.append
+    )
+    assert compressor.invoke(WHOLE) == WHOLE
+    assert [report.unchanged[:18] for report in reports] == ["cheaper unchanged:"]
 
 
 def test_the_report() -> None:
