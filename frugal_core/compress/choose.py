@@ -40,6 +40,7 @@ class Task:
         embedder: To be heard beside the words.
         word_ratio: How much may come from dropping function words.
         on_overflow: What to do where the budget is too small.
+        is_text: Whether it is one text, such as a prompt, and not documents that were found.
     """
 
     texts: Texts
@@ -51,11 +52,7 @@ class Task:
     embedder: Embedder | None
     word_ratio: float
     on_overflow: Overflow
-
-    @property
-    def single(self) -> bool:
-        """Whether there is one document alone."""
-        return len(self.titles) == 1
+    is_text: bool
 
 
 def choose(task: Task) -> tuple[Texts, list[Part]]:
@@ -68,9 +65,9 @@ def choose(task: Task) -> tuple[Texts, list[Part]]:
         FrugalError: if what is protected, or the best part alone, is over the budget.
     """
     for longest in (LONGEST, max(_SHORTEST, 2 * task.budget)):
-        units, passages = units_of(task.texts, task.titles, task.patterns, longest)
+        units, passages = units_of(task.texts, task.titles, task.patterns, longest, task.is_text)
         if not units:  # white space
-            return dict.fromkeys(task.texts, "") if task.single else {}, []
+            return dict.fromkeys(task.texts, "") if task.is_text else {}, []
         order, repeated = _order(task, units, passages)
         taken = select(
             units, order, task.titles, math.floor(task.budget * task.word_ratio), task.count
@@ -110,7 +107,7 @@ def _order(
         best = rank_by_question(rest, passages, task.question, task.embedder)
     else:
         best = rank_by_salience(rest, passages)
-        if task.single and rest:  # of a prompt: instructions stand at its beginning or at its end
+        if task.is_text and rest:  # instructions stand at its beginning or at its end
             best = list(dict.fromkeys([0, len(rest) - 1, *best]))
     kept = [index for index, unit in enumerate(units) if unit.kept]
     ranked = kept + [free[index] for index in best]
@@ -130,7 +127,7 @@ def _tokens(
 def _complaint(task: Task, units: Sequence[Unit], taken: Sequence[int]) -> str:
     protected = any(units[index].kept for index in taken)
     what = "what is protected alone" if protected else "the best piece alone"
-    instead = " Of several documents, code and JSON may be dropped whole." if task.single else ""
+    instead = " In a list of documents, code and JSON may go." if task.is_text else ""
     return (
         f"the budget of {task.budget} tokens is too small: {what} has "
         f"{_tokens(task, units, taken)}. Allow more, or keep it with "

@@ -49,8 +49,8 @@ def compress(
     byte as it was. No model is needed, and the same input gives the same result.
 
     Code, URLs, numbers, quotations, JSON and template variables are kept whole or dropped whole. In
-    a single text code, JSON and template variables are always kept; among several documents they
-    stay or go with their relevance. What matches `protect` is always kept.
+    one text, such as a prompt, code, JSON and template variables are always kept; in a list of
+    documents they stay or go with their relevance. What matches `protect` is always kept.
 
     Args:
         documents: A text, a document, or several; several are ranked against each other.
@@ -91,7 +91,7 @@ def compress(
     price = PriceBook.load(prices).price(model) if model else None
     if cached_share and price is None:
         raise FrugalError("cached_share needs a price: name the model, and its price if it is new")
-    titles = [document.title for document in given]
+    titles = [str(document.title or "") for document in given]
     originals = {number: document.text for number, document in enumerate(given)}
     before = count(render(originals, titles))
     budget = _budget(before, ratio, token_budget)
@@ -111,10 +111,20 @@ def compress(
     else:
         texts, parts = _lossless(given, patterns)
         if budget is not None and count(render(texts, titles)) > budget:
-            task = Task(
-                texts, titles, asked, budget, count, patterns, embedder, word_ratio, on_overflow
+            texts, chosen = choose(
+                Task(
+                    texts=texts,
+                    titles=titles,
+                    question=asked,
+                    budget=budget,
+                    count=count,
+                    patterns=patterns,
+                    embedder=embedder,
+                    word_ratio=word_ratio,
+                    on_overflow=on_overflow,
+                    is_text=isinstance(documents, str | Document),
+                )
             )
-            texts, chosen = choose(task)
             dropped = [part for part in parts if part.reason]
             parts = sorted([*dropped, *chosen], key=lambda part: part.document)
     after = count(render(texts, titles))

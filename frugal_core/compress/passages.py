@@ -26,6 +26,7 @@ def units_of(
     titles: Sequence[str],
     patterns: Sequence[re.Pattern[str]],
     longest: int = LONGEST,
+    keeps_structure: bool = False,
 ) -> tuple[list[Unit], list[str]]:
     """Cut documents into units, in passages with titles.
 
@@ -38,6 +39,7 @@ def units_of(
         titles: The title of every document; empty if it has none.
         patterns: What must be kept.
         longest: Letters of a unit.
+        keeps_structure: Whether code, JSON and template variables must be kept, too.
 
     Returns:
         The units in order, and the titles of the passages by number.
@@ -57,7 +59,7 @@ def units_of(
                 passages.append(heading)
                 place = 0
             passage = len(passages) - 1 if single else number
-            kept = piece.demanded or (single and piece.structure)
+            kept = piece.demanded or (keeps_structure and piece.structure)
             inside = text[piece.start : piece.end]
             units.append(Unit(inside, number, passage, place, piece.start, piece.end, kept))
             previous, place = piece.end, place + 1

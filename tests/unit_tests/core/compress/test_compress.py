@@ -63,8 +63,9 @@ def test_the_second_hop_is_found_through_the_title() -> None:
         [FACTS["Lima"]],
         (FACTS["Lima"], DOCUMENTS[1]),
         (document for document in DOCUMENTS),
+        Document(FACTS["Lima"], title=None, metadata=None),  # type: ignore[arg-type]
     ],
-    ids=["text", "document", "list", "tuple", "generator"],
+    ids=["text", "document", "list", "tuple", "generator", "nones"],
 )
 def test_what_documents_may_be(documents: Any) -> None:
     found = compress(documents, "When was Lima founded?", token_budget=14, count_tokens=words)
@@ -135,6 +136,16 @@ def test_protected_content() -> None:
         documents, "Which river?", token_budget=9, count_tokens=words, protect=["ID-77"]
     )
     assert "ID-77" in found.text and "os.name" not in found.text
+
+
+def test_a_list_of_one_document_is_a_list() -> None:
+    document = f"{FACTS['Rome']}\n{CODE}\n{FACTS['Oslo']}"
+    found = compress(
+        [document], "Which river runs through Rome?", token_budget=6, count_tokens=words
+    )
+    assert found.text == "The Tiber runs through it."
+    with pytest.raises(FrugalError, match="what is protected alone has 5"):
+        compress(document, "Which river?", token_budget=4, count_tokens=words)
 
 
 @pytest.mark.parametrize(
