@@ -70,7 +70,8 @@ class PromptCompressor(
         token_budget: Keep at most so many tokens, of all texts of a prompt together.
         question: What is asked, if it is always the same.
         protect: Regular expressions of what must be kept.
-        on_overflow: What to do if what must be kept is over the budget: "error", or "keep" it.
+        on_overflow: What to do if what must be kept is over the budget: "error", "keep" it, or
+            "drop" code and JSON of a text with their relevance.
         count_tokens: Tokens of a text; by default tiktoken's where its data is on this machine,
             else a cautious estimate.
         embeddings: LangChain embeddings to be heard beside the words.
@@ -97,7 +98,7 @@ class PromptCompressor(
     token_budget: int | None = None
     question: str | None = None
     protect: Any = ()
-    on_overflow: Literal["error", "keep"] = "error"
+    on_overflow: Literal["error", "keep", "drop"] = "error"
     count_tokens: Callable[[str], int] | None = Field(default=None, exclude=True)
     embeddings: Any = Field(default=None, exclude=True)
     word_ratio: float = 1.0

@@ -34,7 +34,10 @@ Protect = Annotated[
 ]
 OnOverflow = Annotated[
     str,
-    typer.Option(metavar="error|keep", help="What to do if that alone is over the budget."),
+    typer.Option(
+        metavar="error|keep|drop",
+        help="What to do if what must be kept is over the budget; drop lets code and JSON go.",
+    ),
 ]
 Model = Annotated[
     str | None, typer.Option(help="The model that will read the text, to say what is saved.")

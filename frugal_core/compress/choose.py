@@ -21,7 +21,9 @@ from frugal_core.compress.values import Part
 from frugal_core.embedding import Embedder
 from frugal_core.errors import FrugalError
 
-Overflow = Literal["error", "keep"]
+Overflow = Literal["error", "keep", "drop"]
+"""What to do if what is protected is over the budget: an error, keep it all the same, or let code,
+JSON and template variables go with their relevance, always whole."""
 
 _SHORTEST = 12  # letters of a unit
 
@@ -64,8 +66,9 @@ def choose(task: Task) -> tuple[Texts, list[Part]]:
     Raises:
         FrugalError: if what is protected, or the best part alone, is over the budget.
     """
+    keeps_structure = task.is_text and task.on_overflow != "drop"
     for longest in (LONGEST, max(_SHORTEST, 2 * task.budget)):
-        units, passages = units_of(task.texts, task.titles, task.patterns, longest, task.is_text)
+        units, passages = units_of(task.texts, task.titles, task.patterns, longest, keeps_structure)
         if not units:  # white space
             return dict.fromkeys(task.texts, "") if task.is_text else {}, []
         order, repeated = _order(task, units, passages)
@@ -85,7 +88,7 @@ def choose(task: Task) -> tuple[Texts, list[Part]]:
             break
     else:
         taken, shortened = taken or order[:1], {}
-        if task.on_overflow == "error":
+        if task.on_overflow != "keep":
             raise FrugalError(_complaint(task, units, taken))
     kept = set(taken)
     parts = [
@@ -127,11 +130,12 @@ def _tokens(
 def _complaint(task: Task, units: Sequence[Unit], taken: Sequence[int]) -> str:
     protected = any(units[index].kept for index in taken)
     what = "what is protected alone" if protected else "the best piece alone"
-    instead = " In a list of documents, code and JSON may go." if task.is_text else ""
+    instead = ""
+    if task.is_text and task.on_overflow == "error":
+        instead = ', or let code and JSON go with on_overflow="drop"'
     return (
         f"the budget of {task.budget} tokens is too small: {what} has "
-        f"{_tokens(task, units, taken)}. Allow more, or keep it with "
-        f'on_overflow="keep".{instead}'
+        f'{_tokens(task, units, taken)}. Allow more, or keep it with on_overflow="keep"{instead}'
     )
 
 

@@ -58,7 +58,8 @@ def compress(
         ratio: Keep at most 1/ratio of the tokens; at least 1.
         token_budget: Keep at most so many tokens. With neither, only what costs nothing is done.
         protect: Regular expressions of what must be kept.
-        on_overflow: What to do if that alone is over the budget: "error", or "keep" it.
+        on_overflow: What to do if that alone is over the budget: "error", "keep" it, or "drop" code
+            and JSON of one text with their relevance, as in a list.
         count_tokens: Tokens of a text; by default tiktoken's cl100k if its data is on this machine,
             else a cautious estimate. Nothing is downloaded.
         embed: An embedder to be heard beside the words: anything `embedder_of` takes, such as a
@@ -163,8 +164,8 @@ def _check(
         number("ratio", ratio, 1, 1e9, "a number from 1; 4 keeps a quarter of the tokens")
     if token_budget is not None:
         number("token_budget", token_budget, 1, math.inf, "a whole number of tokens from 1")
-    if on_overflow not in ("error", "keep"):
-        raise FrugalError(f'on_overflow={on_overflow!r}: give "error" or "keep"')
+    if on_overflow not in ("error", "keep", "drop"):
+        raise FrugalError(f'on_overflow={on_overflow!r}: give "error", "keep" or "drop"')
     number("word_ratio", word_ratio, 1, _MOST_FROM_WORDS, f"a number from 1 to {_MOST_FROM_WORDS}")
     number("cached_share", cached_share, 0, 1, "a share from 0 to 1")
     number("min_tokens", min_tokens, 0, math.inf, "a number of tokens, 0 for none")

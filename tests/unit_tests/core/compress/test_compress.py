@@ -146,6 +146,10 @@ def test_a_list_of_one_document_is_a_list() -> None:
     assert found.text == "The Tiber runs through it."
     with pytest.raises(FrugalError, match="what is protected alone has 5"):
         compress(document, "Which river?", token_budget=4, count_tokens=words)
+    found = compress(
+        document, "Which river?", token_budget=5, count_tokens=words, on_overflow="drop"
+    )
+    assert found.text == "The Tiber runs through it."
 
 
 @pytest.mark.parametrize(
@@ -220,7 +224,7 @@ def test_function_words_go_only_if_asked_for() -> None:
         ({"token_budget": 0}, "token_budget=0"),
         ({"token_budget": -5}, "token_budget=-5"),
         ({"ratio": 2, "token_budget": 9}, "give one of them"),
-        ({"on_overflow": "drop"}, "on_overflow='drop'"),
+        ({"on_overflow": "what"}, "on_overflow='what'"),
         ({"protect": ["("]}, "regular expressions"),
         ({"word_ratio": 2}, "word_ratio=2"),
         ({"cached_share": 0.5}, "needs a price"),
