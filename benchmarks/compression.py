@@ -10,8 +10,9 @@ The questions in Chinese, Japanese and Thai are made here (`compression_language
 they show that scripts without spaces work, not how hard real questions are.
 
 LLMLingua runs on the weights of the local model where it is installed, on a few prompts because of
-its cost: `pip install llmlingua==0.2.2 transformers==4.44.2 gguf` in an environment of its own,
-because these pin old versions.
+its cost: `pip install llmlingua==0.2.2 transformers==4.46.3 gguf` in an environment of its own,
+because newer transformers changed the cache that it reaches into, and older ones cannot read the
+weights.
 """
 
 from __future__ import annotations

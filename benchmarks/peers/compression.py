@@ -42,7 +42,7 @@ def peers() -> list[Peer]:
     try:
         folder = _weights()
         lingua = _lingua(folder)
-    except (LocalModelError, OSError, ValueError, ImportError, AttributeError) as error:
+    except (LocalModelError, OSError, ValueError, ImportError, NotImplementedError) as error:
         return [Peer(name, None, f"{type(error).__name__}: {error}") for name in names]
     plain: dict[str, Any] = {}
     long = {

@@ -102,7 +102,7 @@ def choose(task: Task) -> tuple[Texts, list[Part]]:
 def _order(
     task: Task, units: Sequence[Unit], passages: Sequence[str]
 ) -> tuple[list[int], set[int]]:
-    """Numbers of the units, best first, and those that only repeat what better ones say."""
+    """Numbers of the units, best first, and apart those that only repeat what better ones say."""
     # What is kept anyway, the question in its prompt for one, is no measure for the others.
     free = [index for index, unit in enumerate(units) if not unit.kept]
     rest = [units[index] for index in free]
@@ -115,7 +115,7 @@ def _order(
     kept = [index for index, unit in enumerate(units) if unit.kept]
     ranked = kept + [free[index] for index in best]
     repeated = near_duplicates(units, ranked) - set(kept)
-    return sorted(ranked, key=repeated.__contains__), repeated
+    return [index for index in ranked if index not in repeated], repeated
 
 
 def _tokens(

@@ -43,10 +43,11 @@ def compress(
 ) -> Compression:
     """Drop what a question does not need, down to an exact number of tokens.
 
-    First what costs nothing: white space in JSON, documents that are there twice. Then sentences,
-    by BM25 on sentence and passage with their titles and a hop to passages that the best sentences
-    name; without a question, by salience and redundancy. What is kept stands in its order, byte for
-    byte as it was. No model is needed, and the same input gives the same result.
+    First what costs nothing goes: white space in JSON, documents that are there twice. If that is
+    not enough, sentences go that repeat others, and then those that have least to do with the
+    question, by BM25 on sentence and passage with their titles and a hop to passages that the best
+    sentences name; without a question, by salience and redundancy. What is kept stands in its
+    order, byte for byte as it was. No model is needed, and the same input gives the same result.
 
     Code, URLs, numbers, quotations, JSON and template variables are kept whole or dropped whole. In
     one text, such as a prompt, code, JSON and template variables are always kept; in a list of
