@@ -9,12 +9,20 @@ if TYPE_CHECKING:
     from langchain_frugal.cache import FrugalCache, SemanticCacheCallback
     from langchain_frugal.cache_middleware import SemanticCacheMiddleware
     from langchain_frugal.cascade import FrugalCascadeLLM
+    from langchain_frugal.compressor import PromptCompressor
 
-__all__ = ["FrugalCache", "FrugalCascadeLLM", "SemanticCacheCallback", "SemanticCacheMiddleware"]
+__all__ = [
+    "FrugalCache",
+    "FrugalCascadeLLM",
+    "PromptCompressor",
+    "SemanticCacheCallback",
+    "SemanticCacheMiddleware",
+]
 
 _HOMES = {
     "FrugalCache": "cache",
     "FrugalCascadeLLM": "cascade",
+    "PromptCompressor": "compressor",
     "SemanticCacheCallback": "cache",
     "SemanticCacheMiddleware": "cache_middleware",
 }

@@ -85,6 +85,7 @@ def _recording(path: Path) -> str:
             "llama_index_cascade.py",
             ["gpt-4o-mini: Paris", "gpt-4o: Rome", "Sunny in Paris, they say"],
         ),
+        ("compress.py", [" tokens -> ", "Paris\n", "Lima is the capital of Peru."]),
         ("cache.py", ["quickly? exact", "quickly? semantic", "with 95 % confidence"]),
     ],
 )
