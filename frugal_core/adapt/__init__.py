@@ -11,15 +11,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from frugal_core.adapt.concatenate import Grouping
     from frugal_core.adapt.examples import ExamplePool
+    from frugal_core.adapt.grouping import Grouping
     from frugal_core.adapt.rewrite import Spend
     from frugal_core.adapt.rows import Example
 
 _HOMES = {
     "Example": "rows",
     "ExamplePool": "examples",
-    "Grouping": "concatenate",
+    "Grouping": "grouping",
     "Spend": "rewrite",
 }
 

@@ -110,9 +110,9 @@ class ExamplePool:
         FrugalError: for an example or a setting that makes no sense.
 
     Example:
-        >>> pool = ExamplePool([("gold up", "up"), ("oil down", "down"), ("gold falls", "down")], k=1)
-        >>> [example.text for example in pool.select("gold climbs up")]
-        ['gold up']
+        >>> pool = ExamplePool([("gold goes up", "up"), ("oil goes down", "down")], k=1)
+        >>> [example.answer for example in pool.select("gold climbs")]
+        ['up']
     """
 
     def __init__(
@@ -129,8 +129,9 @@ class ExamplePool:
         output_key: str | None = None,
     ) -> None:
         for name, value, least in (("k", k, 0), ("token_budget", token_budget, 1)):
-            whole = is_number(value) and value == int(value) and value >= least
-            if value is not None and not whole:
+            if value is None:
+                continue
+            if not is_number(value) or value != int(value) or value < least:
                 raise FrugalError(f"{name} {value!r}: a whole number >= {least} is expected")
         if k is None and token_budget is None:
             raise FrugalError("examples: give k, token_budget, or both; all of them never fit")
@@ -212,7 +213,9 @@ class ExamplePool:
         while open_ and (most is None or len(picked) < most):
             turn = self._in_turn(order, open_, shown)
             # Of equals the first: the more similar, then the one that was given earlier.
-            best = turn[0] if plain else max(turn, key=lambda i: (self._score(scores, closest, i), -i))
+            best = (
+                turn[0] if plain else max(turn, key=lambda i: (self._score(scores, closest, i), -i))
+            )
             open_.remove(best)
             example = self.examples[order[best]]
             if left is not None:
@@ -234,7 +237,7 @@ class ExamplePool:
         if not self.balance:
             return order[:most]
         kept: defaultdict[str, int] = defaultdict(int)
-        candidates = []
+        candidates: list[int] = []
         for row in order:
             label = normalise(self.examples[row].answer or "")
             if kept[label] < most and len(candidates) < 10 * most:
@@ -302,4 +305,3 @@ class ExamplePool:
         if not self._warned:
             self._warned = True
             logger.warning("examples: the embedder failed, TF-IDF decides: %s", describe(error))
-

@@ -203,8 +203,9 @@ def _verdict(
     certificate: Certificate | None,
 ) -> str:
     table = ", ".join(f"{one.size}: {100 * one.accuracy:.1f} %" for one in reversed(measured))
-    by = "answers of the model" if judge == "model" else "votes of the examples; no model was asked"
-    words = f"{best.size} examples; accuracy by number on {len(best.right)} held-out rows ({by}): {table}"
+    by = "by the model" if judge == "model" else "by the examples' vote; no model was asked"
+    n = len(best.right)
+    words = f"{best.size} examples; accuracy by number on {n} held-out rows, {by}: {table}"
     if promise is None:
         return f"{words}; nothing is promised"
     if certificate is None:
