@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from frugal_core.cascade import Reply
 from frugal_core.errors import FrugalError
-from frugal_core.recording import text_groups
+from frugal_core.recording import Recording, text_groups
 from frugal_core.rows import Query
 
 _INPUTS = ("input", "question", "query", "text", "sentence", "prompt", "x")
@@ -96,6 +97,28 @@ def _keys(
             f"question? Say input_key=... and output_key=..."
         )
     return asked, answered
+
+
+def recorded_replies(source: Any, model: str | None) -> list[Reply | None]:
+    """What a model said to each row of a recording; empty if no model is named.
+
+    Raises:
+        FrugalError: if that model is not in it.
+    """
+    if model is None:
+        return []
+    if not isinstance(source, Recording) or model not in source.models:
+        there = ", ".join(source.models) if isinstance(source, Recording) else "no recording"
+        raise FrugalError(f"model {model!r} is not in the recording ({there})")
+    replies: list[Reply | None] = []
+    for query in source:
+        said = query.answers.get(model)
+        if said is None:
+            replies.append(None)
+        else:
+            tokens = said.input_tokens, said.output_tokens, said.cached_tokens
+            replies.append(Reply(said.text, *tokens))
+    return replies
 
 
 def split_examples(
