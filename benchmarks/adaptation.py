@@ -86,7 +86,7 @@ class Draw:
     @classmethod
     def of(cls, seed: int, rows: int) -> Draw:
         drawn = random.Random(seed).sample(load_headlines(), rows + POOL)
-        pairs = [(headline.text, headline.label) for headline in drawn]
+        pairs = [(headline.text, str(headline.label)) for headline in drawn]
         return cls(pairs[:rows], pairs[rows:])
 
 
@@ -94,7 +94,11 @@ def examples(llm: ChatOpenAI, draw: Draw) -> Iterator[Row]:
     """Fixed examples against selected ones."""
     for k in (0, 2, 4, 8):
         fixed = draw.pool[:k]
-        yield measure(f"{k} fixed examples", llm, draw, lambda text, fixed=fixed: fixed)
+
+        def same(text: str, fixed: list[tuple[str, str]] = fixed) -> list[tuple[str, str]]:
+            return fixed
+
+        yield measure(f"{k} fixed examples", llm, draw, same)
     settings: dict[str, dict[str, Any]] = {
         "1 nearest": {"k": 1},
         "2 nearest": {"k": 2},
@@ -162,10 +166,11 @@ def concatenated(llm: ChatOpenAI, draw: Draw) -> Iterator[Row | str]:
     """The same fixed prompt alone and in groups, with and without help for a small model."""
     fixed = few_shot(draw.pool[:8], "")[:-1]
     inputs = [[*fixed, HumanMessage(text)] for text, _ in draw.test]
-    helped = {"answers": LABELS, "response_format": True, "fold_turns": True}
+    plain: dict[str, Any] = {}
+    helped: dict[str, Any] = {"answers": LABELS, "response_format": True, "fold_turns": True}
     for name, size, options in (
-        ("alone", 1, {}),
-        ("4 together, as for a large model", 4, {}),
+        ("alone", 1, plain),
+        ("4 together, as for a large model", 4, plain),
         ("2 together, folded, schema", 2, helped),
         ("4 together, folded, schema", 4, helped),
         ("8 together, folded, schema", 8, helped),

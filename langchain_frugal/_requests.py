@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import get_executor_for_config
+from langchain_core.runnables.config import get_executor_for_config, merge_configs
 from langchain_core.runnables.utils import gather_with_concurrency
 
 from frugal_core.cascade import Failure, Reply
@@ -31,10 +32,11 @@ def ask_all(requests: Sequence[Request], config: RunnableConfig) -> list[Reply |
     """Make all requests, side by side as far as the config allows; a failure is a reply, too."""
 
     def ask(request: Request) -> Reply | Failure:
+        meter, metered = _metered(config)
         try:
-            return reply_of(request.runnable.invoke(request.input, config))
+            return reply_of(request.runnable.invoke(request.input, metered), meter)
         except Exception as error:
-            return read_error(error)[0]
+            return _failure(error, meter)
 
     if len(requests) == 1:
         return [ask(requests[0])]
@@ -46,21 +48,52 @@ async def aask_all(requests: Sequence[Request], config: RunnableConfig) -> list[
     """As `ask_all`, asynchronously."""
 
     async def ask(request: Request) -> Reply | Failure:
+        meter, metered = _metered(config)
         try:
-            return reply_of(await request.runnable.ainvoke(request.input, config))
+            return reply_of(await request.runnable.ainvoke(request.input, metered), meter)
         except Exception as error:
-            return read_error(error)[0]
+            return _failure(error, meter)
 
     most = config.get("max_concurrency")
     return await gather_with_concurrency(most, *map(ask, requests))
 
 
-def reply_of(said: Any) -> Reply:
-    """What a model, or a chain that ends in a parser, returned, as the core takes it."""
+def reply_of(said: Any, meter: UsageMetadataCallbackHandler) -> Reply:
+    """What a chain returned, as the core takes it; what it cost, where a parser threw that away.
+
+    Args:
+        said: A message, or what a parser made of one.
+        meter: What the chain's models bought.
+    """
     if isinstance(said, AIMessage):
         return read_message(said, None)
     text = said if isinstance(said, str) else str(getattr(said, "content", said))
-    return Reply(text, payload=said, metered=False)
+    sent, received, cached = _bought(meter)
+    return Reply(text, sent, received, cached, payload=said, metered=bool(meter.usage_metadata))
+
+
+def _failure(error: Exception, meter: UsageMetadataCallbackHandler) -> Failure:
+    """An exception as the core takes it; a parser raises after the answer was paid for."""
+    failure = read_error(error)[0]
+    sent, received, cached = _bought(meter)
+    if sent or received:
+        failure = Failure(error, False, sent, received, cached)
+    return failure
+
+
+def _metered(config: RunnableConfig) -> tuple[UsageMetadataCallbackHandler, RunnableConfig]:
+    meter = UsageMetadataCallbackHandler()
+    return meter, merge_configs(config, {"callbacks": [meter]})
+
+
+def _bought(meter: UsageMetadataCallbackHandler) -> tuple[int, int, int]:
+    """Input, output and cached input tokens."""
+    sent = received = cached = 0
+    for usage in meter.usage_metadata.values():
+        sent += usage["input_tokens"]
+        received += usage["output_tokens"]
+        cached += (usage.get("input_token_details") or {}).get("cache_read") or 0
+    return sent, received, cached
 
 
 def drive(

@@ -9,7 +9,6 @@ from typing import Any
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, PromptTemplate
-from langchain_core.prompts.chat import BaseStringMessagePromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from frugal_core.adapt.proposing import placeholders
@@ -259,10 +258,9 @@ def _text_of(message: Any) -> str | None:
     """The template of a message, or its text, where it is text."""
     if isinstance(message, BaseMessage):
         return message.content if isinstance(message.content, str) else None
-    if isinstance(message, BaseStringMessagePromptTemplate):
-        prompt = message.prompt
-        if isinstance(prompt, PromptTemplate) and prompt.template_format == "f-string":
-            return prompt.template
+    prompt = getattr(message, "prompt", None)  # a list of them, where there are images
+    if isinstance(prompt, PromptTemplate) and prompt.template_format == "f-string":
+        return prompt.template
     return None
 
 

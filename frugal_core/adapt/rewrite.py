@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from frugal_core.adapt.evidence import certify, discordant
 from frugal_core.adapt.proposing import ask_for_prompts, read_prompts
@@ -190,7 +190,7 @@ def rewrite(
     if not purse.affords(Propose(text), *tokens):
         raise FrugalError(f"spend: {purse.limit} does not even pay for the proposals")
     (proposed,) = yield [Propose(text)]
-    purse.pay(Propose(text), proposed, tokens)
+    purse.pay(Propose(text), _metered(proposed, tokens[0]))
     if isinstance(proposed, Failure):
         raise FrugalError(
             f"the large model proposed nothing: {describe(proposed.error)}"
@@ -302,16 +302,19 @@ class _Purse:
             left = min(left, int((self.spend.usd - self.usd) / usd))
         return min(max(left, 0), _ENDLESS)
 
-    def pay(self, request: Request, reply: Reply | Failure, assumed: tuple[int, int]) -> None:
-        """Count a call; where the provider did not say what was bought, what was assumed."""
+    def pay(self, request: Request, reply: Reply | Failure) -> None:
+        """Count a call."""
         price = self.proposer_price if isinstance(request, Propose) else self.price
         self.calls += 1
-        if price is None:
-            return
-        if isinstance(reply, Reply) and not reply.metered:
-            self.usd += price.cost(*assumed)
-        else:
+        if price is not None:
             self.usd += price.cost(reply.input_tokens, reply.output_tokens, reply.cached_tokens)
+
+
+def _metered(reply: Reply | Failure, sent: int) -> Reply | Failure:
+    """A reply whose provider did not say what was bought, with an estimate."""
+    if isinstance(reply, Failure) or reply.metered:
+        return reply
+    return replace(reply, input_tokens=sent, output_tokens=estimate_tokens(reply.text))
 
 
 @dataclass
@@ -339,8 +342,8 @@ class _Bench:
             for trial in trials:
                 reply: Reply | Failure | None = self._recorded(trial)
                 if reply is None:
-                    reply = next(replies)
-                    self.purse.pay(trial, reply, self._assumed(trial))
+                    reply = _metered(next(replies), self._assumed(trial)[0])
+                    self.purse.pay(trial, reply)
                 self.replies.setdefault(trial.prompt, []).append((trial.row, reply))
         for prompt in prompts:
             said = [reply for _, reply in self.replies.get(prompt, [])]
