@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import merge_configs, patch_config
 
-from frugal_core.adapt import numbered
 from frugal_core.adapt.concatenate import (
-    Alone,
-    Answers,
     Call,
     FittedGroups,
     Grouping,
-    Item,
-    Together,
-    concatenate,
-    fit_groups,
 )
 from frugal_core.adapt.rows import Example, examples_of, recorded_replies
 from frugal_core.cascade import Failure, Reply
@@ -32,13 +25,8 @@ from frugal_core.grading import Grader
 from frugal_core.learn.collect import estimate_tokens
 from frugal_core.pricing import PriceBook
 from langchain_frugal._anatomy import Anatomy
-from langchain_frugal._contract import FORMAT_ARGUMENTS
-from langchain_frugal._requests import Request, aask_all, adrive, ask_all, drive
-from langchain_frugal._shares import messages_of
-from langchain_frugal._tiers import name_of, price_of
-
-_MORE_TOKENS = 8  # of a number, quotes and a comma, for each answer of a reply
-_ALONE_ARGUMENTS = frozenset({*FORMAT_ARGUMENTS, "stop"})
+from langchain_frugal._queries import Form, Job, with_parser
+from langchain_frugal._requests import aask_all, adrive, ask_all, drive
 
 
 class ConcatenatedQueries(Runnable[Sequence[Any], list[Any]]):
@@ -97,8 +85,7 @@ class ConcatenatedQueries(Runnable[Sequence[Any], list[Any]]):
         if isinstance(answers, str):
             raise FrugalError(f"answers is one text, {answers!r}: give a list of those possible")
         self.grouping = Grouping(group_size, token_budget, tuple(answers), accept, count_tokens)
-        self.fold_turns = fold_turns
-        self.response_format = response_format
+        self.form = Form(fold_turns, response_format)
         self.return_exceptions = return_exceptions
 
     def invoke(
@@ -169,11 +156,11 @@ class ConcatenatedQueries(Runnable[Sequence[Any], list[Any]]):
         child = patch_config(config, callbacks=run_manager.get_child())
         return merge_configs(self.anatomy.config, child)
 
-    def _job(self, prompts: Sequence[Any], kwargs: Mapping[str, Any]) -> _Job:
+    def _job(self, prompts: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
         grouping = self.grouping
         if self.anatomy.tail is not None and self.anatomy.only_parses:
-            grouping = _with_parser(grouping, self.anatomy.tail)
-        return _Job(self, prompts, grouping, dict(kwargs))
+            grouping = with_parser(grouping, self.anatomy.tail)
+        return Job(self.anatomy, prompts, grouping, self.form, kwargs)
 
     def _outputs(self, said: list[Any]) -> list[Any]:
         errors = [one for one in said if isinstance(one, Exception)]
@@ -273,103 +260,6 @@ class ConcatenatedQueries(Runnable[Sequence[Any], list[Any]]):
         return self
 
 
-@dataclass
-class _Job:
-    """The inputs of one call, as the core takes them, and how each request is made."""
-
-    owner: ConcatenatedQueries
-    prompts: Sequence[Any]
-    grouping: Grouping
-    kwargs: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        anatomy = self.owner.anatomy
-        alone = not anatomy.plain or any(map(self.kwargs.get, _ALONE_ARGUMENTS))
-        prompts = list(self.prompts)
-        self.messages: dict[int, list[BaseMessage]] = {}
-        for position, prompt in enumerate(prompts):
-            if anatomy.chat is None or isinstance(prompt, Exception):
-                continue
-            try:
-                self.messages[position] = anatomy.chat._convert_input(prompt).to_messages()
-            except Exception as error:  # this input is no prompt; the others may be
-                prompts[position] = error
-        self.prompts = prompts
-        self.asked = [p for p, prompt in enumerate(prompts) if not isinstance(prompt, Exception)]
-        fold, count = self.owner.fold_turns, self.grouping.count_tokens
-        self.items = [
-            Item("", alone=True)
-            if alone or not _can_share(self.messages[position])
-            else _item(self.messages[position], fold, count)
-            for position in self.asked
-        ]
-        self.loop = concatenate(self.items, self.grouping)
-
-    def requests(self, calls: Sequence[Call]) -> list[Request]:
-        """What to invoke, and on what."""
-        return [
-            self._alone(call.position) if isinstance(call, Alone) else self._together(call)
-            for call in calls
-        ]
-
-    def _alone(self, item: int) -> Request:
-        anatomy = self.owner.anatomy
-        model = anatomy.model.bind(**self.kwargs) if self.kwargs else anatomy.model
-        position = self.asked[item]
-        return Request(model, self.messages.get(position, self.prompts[position]))
-
-    def _together(self, call: Together) -> Request:
-        anatomy, first = self.owner.anatomy, call.positions[0]
-        turns = self.items[first].turns
-        messages = self.messages[self.asked[first]][: -1 - 2 * len(turns)]
-        if call.example is not None:
-            asked, answered = call.example
-            messages = [*messages, HumanMessage(asked), AIMessage(answered)]
-        n = len(call.positions)
-        limit = anatomy.limit(n, _MORE_TOKENS)
-        kwargs = {**limit, **self.kwargs}
-        if self.owner.response_format:
-            schema = numbered.schema(n, self.grouping.answers)
-            form = {"name": "answers", "strict": True, "schema": schema}
-            kwargs["response_format"] = {"type": "json_schema", "json_schema": form}
-        model = anatomy.model.bind(**kwargs) if kwargs else anatomy.model
-        return Request(model, [*messages, HumanMessage(call.text)])
-
-    def said(self, answers: Answers) -> list[Any]:
-        """A message, or what failed, for every input."""
-        said: list[Any] = list(self.prompts)
-        for position, message in zip(self.asked, messages_of(answers), strict=True):
-            said[position] = message
-        return said
-
-    def fitting(
-        self,
-        rows: Sequence[Example],
-        sizes: Sequence[int],
-        promise: Promise | float,
-        grader: Grader,
-        recorded: Sequence[Reply | None],
-        prices: PriceBook | Mapping[str, Any] | None,
-    ) -> Any:
-        """The loop that finds the group size."""
-        chat = self.owner.anatomy.chat
-        if chat is None or all(item.alone for item in self.items):
-            raise FrugalError(
-                "fit: these queries cannot share a request (tools, a response format, stop words, "
-                "images), so there is nothing to measure"
-            )
-        return fit_groups(
-            self.items,
-            [row.answer or "" for row in rows],
-            self.grouping,
-            sizes=sizes,
-            promise=promise,
-            grader=grader,
-            price=price_of(PriceBook.load(prices), name_of(chat), chat),
-            recorded=recorded,
-        )
-
-
 def _checked(inputs: Any) -> list[Any]:
     """The inputs, if they are a list of them."""
     if isinstance(inputs, str | bytes | Mapping | PromptValue | BaseMessage) or not isinstance(
@@ -386,46 +276,6 @@ def _checked(inputs: Any) -> list[Any]:
             "texts, prompts, or a list of messages for each"
         )
     return inputs
-
-
-def _can_share(messages: Sequence[BaseMessage]) -> bool:
-    """Whether a prompt is text alone, and ends with a question."""
-    if not messages or type(messages[-1]) is not HumanMessage or messages[-1].name:
-        return False
-    return all(
-        isinstance(message.content, str)
-        and not isinstance(message, ToolMessage)
-        and not getattr(message, "tool_calls", None)
-        and (isinstance(message, AIMessage) or not message.additional_kwargs)
-        for message in messages
-    )
-
-
-def _item(messages: Sequence[BaseMessage], fold: bool, count: Callable[[str], int]) -> Item:
-    """A prompt as the core takes it."""
-    before, turns = list(messages[:-1]), []
-    while fold and len(before) > 1 and [m.type for m in before[-2:]] == ["human", "ai"]:
-        turns.append((str(before[-2].text), str(before[-1].text)))
-        before = before[:-2]
-    key = tuple((message.type, str(message.text), message.name) for message in before)
-    tokens = sum(count(text) + _MORE_TOKENS for _, text, _ in key)
-    return Item(str(messages[-1].text), key, tokens, tuple(reversed(turns)))
-
-
-def _with_parser(grouping: Grouping, parser: Runnable[Any, Any]) -> Grouping:
-    """A grouping that takes no answer that the chain's own parser cannot read."""
-
-    def accept(answer: str) -> bool:
-        if grouping.accept is not None and not grouping.accept(answer):
-            return False
-        try:
-            # Out of sight: this is a check, and the answer will be read once more.
-            parser.invoke(AIMessage(answer), {"callbacks": []})
-        except Exception:
-            return False
-        return True
-
-    return replace(grouping, accept=accept)
 
 
 def _labelled(rows: Iterable[Any], model: str | None) -> tuple[list[Example], list[Reply | None]]:

@@ -12,8 +12,9 @@ from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, Promp
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from frugal_core.adapt.proposing import placeholders
-from frugal_core.adapt.rewrite import Propose, Request, Rewriting, Rewritten, Spend, rewrite
+from frugal_core.adapt.rewrite import Rewriting, Rewritten, rewrite
 from frugal_core.adapt.rows import Example, examples_of, recorded_replies
+from frugal_core.adapt.spending import Propose, Request, Spend
 from frugal_core.cascade import Failure, Reply
 from frugal_core.certifying import Certificate, Promise
 from frugal_core.errors import FrugalError

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from frugal_core.adapt.examples import ExamplePool
     from frugal_core.adapt.grouping import Grouping
-    from frugal_core.adapt.rewrite import Spend
     from frugal_core.adapt.rows import Example
+    from frugal_core.adapt.spending import Spend
 
 _HOMES = {
     "Example": "rows",
     "ExamplePool": "examples",
     "Grouping": "grouping",
-    "Spend": "rewrite",
+    "Spend": "spending",
 }
 
 __all__ = ["Example", "ExamplePool", "Grouping", "Spend"]

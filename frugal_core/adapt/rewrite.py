@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from frugal_core.adapt.evidence import certify, discordant
 from frugal_core.adapt.proposing import ask_for_prompts, read_prompts
 from frugal_core.adapt.rows import Example, split_examples
+from frugal_core.adapt.spending import Propose, Purse, Request, Spend, Try, metered
 from frugal_core.cascade import Failure, Reply
 from frugal_core.certifying import Certificate, Promise, rows_needed
 from frugal_core.errors import FrugalError, describe, is_number
@@ -30,51 +31,7 @@ _TEST_SHARE = 0.5  # of the rows, and of the calls
 _AT_ONCE = 32  # calls that are made before the spend is looked at again
 _OVERHEAD = 16  # tokens around the messages of a call
 _ASSUMED_OUTPUT = 64  # tokens of an answer, before any was seen
-_ENDLESS = 10**9  # calls that cost nothing
 ORIGINAL = "the original prompt"
-
-
-@dataclass(frozen=True)
-class Spend:
-    """The most that a search may cost; both limits hold.
-
-    Args:
-        usd: In USD, of both models together. A call is only made if it fits at the price of the
-            dearest so far.
-        calls: In calls, of both models together.
-
-    Raises:
-        FrugalError: if neither is given, or one is not positive.
-    """
-
-    usd: float | None = None
-    calls: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.usd is None and self.calls is None:
-            raise FrugalError("spend: say what may be spent, Spend(usd=...) or Spend(calls=...)")
-        for name in ("usd", "calls"):
-            value = getattr(self, name)
-            if value is not None and (not is_number(value) or not 0 < value < math.inf):
-                raise FrugalError(f"spend: {name} {value!r} must be a number above 0")
-
-
-@dataclass(frozen=True, slots=True)
-class Propose:
-    """Ask the large model this."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """Ask the small model a row's question under this prompt."""
-
-    prompt: str
-    row: Example
-
-
-Request = Propose | Try
 
 
 @dataclass(frozen=True)
@@ -182,7 +139,7 @@ def rewrite(
     known = {
         id(row): reply for row, reply in zip(rows, recorded, strict=False) if reply is not None
     }
-    purse = _Purse(spend, price, proposer_price)
+    purse = Purse(spend, price, proposer_price)
     bench = _Bench(original, known, grade_of(grader), purse, price)
 
     text = ask_for_prompts(original, search[:_SHOWN], candidates, names)
@@ -190,7 +147,7 @@ def rewrite(
     if not purse.affords(Propose(text), *tokens):
         raise FrugalError(f"spend: {purse.limit} does not even pay for the proposals")
     (proposed,) = yield [Propose(text)]
-    purse.pay(Propose(text), _metered(proposed, tokens[0]))
+    purse.pay(Propose(text), metered(proposed, tokens[0]))
     if isinstance(proposed, Failure):
         raise FrugalError(
             f"the large model proposed nothing: {describe(proposed.error)}"
@@ -269,62 +226,13 @@ def _test(
 
 
 @dataclass
-class _Purse:
-    """What has been spent, and what may be."""
-
-    spend: Spend
-    price: Price | None
-    proposer_price: Price | None
-    calls: int = 0
-    usd: float = 0.0
-
-    @property
-    def limit(self) -> str:
-        """The spend in words."""
-        usd = "" if self.spend.usd is None else f"{self.spend.usd:g} USD"
-        calls = "" if self.spend.calls is None else f"{self.spend.calls} calls"
-        return " and ".join(filter(None, [usd, calls]))
-
-    def affords(self, request: Request, sent: int, received: int) -> bool:
-        """Whether one more call may be made."""
-        price = self.proposer_price if isinstance(request, Propose) else self.price
-        calls = self.spend.calls is None or self.calls + 1 <= self.spend.calls
-        return calls and (
-            self.spend.usd is None
-            or price is None
-            or self.usd + price.cost(sent, received) <= self.spend.usd
-        )
-
-    def calls_left(self, usd: float) -> float:
-        """How many calls at this price may still be made."""
-        left = math.inf if self.spend.calls is None else self.spend.calls - self.calls
-        if self.spend.usd is not None and usd > 0:
-            left = min(left, int((self.spend.usd - self.usd) / usd))
-        return min(max(left, 0), _ENDLESS)
-
-    def pay(self, request: Request, reply: Reply | Failure) -> None:
-        """Count a call."""
-        price = self.proposer_price if isinstance(request, Propose) else self.price
-        self.calls += 1
-        if price is not None:
-            self.usd += price.cost(reply.input_tokens, reply.output_tokens, reply.cached_tokens)
-
-
-def _metered(reply: Reply | Failure, sent: int) -> Reply | Failure:
-    """A reply whose provider did not say what was bought, with an estimate."""
-    if isinstance(reply, Failure) or reply.metered:
-        return reply
-    return replace(reply, input_tokens=sent, output_tokens=estimate_tokens(reply.text))
-
-
-@dataclass
 class _Bench:
     """Prompts, what the small model said under each, and what is known about them."""
 
     original: str
     known: dict[int, Reply]
     grade: Grade
-    purse: _Purse
+    purse: Purse
     price: Price | None
     replies: dict[str, list[tuple[Example, Reply | Failure]]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -342,7 +250,7 @@ class _Bench:
             for trial in trials:
                 reply: Reply | Failure | None = self._recorded(trial)
                 if reply is None:
-                    reply = _metered(next(replies), self._assumed(trial)[0])
+                    reply = metered(next(replies), self._assumed(trial)[0])
                     self.purse.pay(trial, reply)
                 self.replies.setdefault(trial.prompt, []).append((trial.row, reply))
         for prompt in prompts:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from frugal_core.demo.application import EXAMPLES, FIXED
 from frugal_core.demo.results import Live, Report
 
 if TYPE_CHECKING:
@@ -64,9 +65,17 @@ def show(report: Report, reference: str, out: Console) -> None:
     """The comparison, the certificate, three trails, and what to do next."""
     from frugal_core.evaluation import wilson
 
+    n = len(report.after)
+    if report.fixed:
+        out.print(
+            f"   before: {reference} with {FIXED} fixed examples, half of them satire; after: with "
+            f"the {EXAMPLES} most similar of all\n"
+        )
+        out.print(_comparison(f"{n} headlines, examples", report.fixed, report.before))
+        out.print()
     out.print(f"   before: {reference} alone; after: the cascade in its place\n")
-    out.print(_comparison(report))
-    n, right = len(report.after), sum(live.right for live in report.after)
+    out.print(_comparison(f"{n} live headlines", report.before, report.after))
+    right = sum(live.right for live in report.after)
     low, high = wilson(right, n)
     shares = Counter(live.steps[-1]["model"] for live in report.after)
     answered = ", ".join(f"{model} {count}" for model, count in shares.most_common())
@@ -91,21 +100,21 @@ def show(report: Report, reference: str, out: Console) -> None:
         out.print(f"   {command}", soft_wrap=True)
 
 
-def _comparison(report: Report) -> Table:
+def _comparison(title: str, before: Sequence[Live], after: Sequence[Live]) -> Table:
     """Before and after, on the same live headlines."""
     from rich.table import Table
 
-    n = len(report.after)
-    table = Table(f"{n} live headlines", box=None, pad_edge=False, padding=(0, 2))
+    n = len(after)
+    table = Table(title, box=None, pad_edge=False, padding=(0, 2))
     for column in ("before", "after", "change"):
         table.add_column(column, justify="right")
 
     def compare(name: str, value: Callable[[Live], float], form: str, scale: float = 1.0) -> None:
-        one, two = (scale * sum(map(value, lives)) for lives in (report.before, report.after))
+        one, two = (scale * sum(map(value, lives)) for lives in (before, after))
         change = f"{100 * (two / one - 1):+.0f} %" if one else ""
         table.add_row(name, format(one, form), format(two, form), change)
 
-    right = [sum(live.right for live in lives) / n for lives in (report.before, report.after)]
+    right = [sum(live.right for live in lives) / n for lives in (before, after)]
     points = f"{100 * (right[1] - right[0]):+.0f} points"
     table.add_row("accuracy", f"{100 * right[0]:.0f} %", f"{100 * right[1]:.0f} %", points)
     compare("calls of a model", _calls, ",.0f")

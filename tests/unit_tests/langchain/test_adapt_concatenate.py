@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import get_usage_metadata_callback
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
@@ -298,7 +299,9 @@ def test_is_a_runnable_like_others(scripted: StartScripted) -> None:
     assert ask.with_config(max_concurrency=1).invoke(tuple(INPUTS)) == SUMS
     retried = ConcatenatedQueries(PROMPT | model(server).with_retry() | StrOutputParser())
     assert retried.invoke(INPUTS[:4]) == SUMS[:4]
-    pickle.dumps(ConcatenatedQueries(PROMPT | StrOutputParser()))
+    whole = ConcatenatedQueries(FakeListChatModel(responses=["4"]), group_size=1)
+    again = pickle.loads(pickle.dumps(whole))  # noqa: S301  # our own
+    assert texts(again.invoke(["2 + 2"])) == ["4"]
 
 
 def test_over_a_cascade_the_cost_is_shared_and_nothing_is_promised(

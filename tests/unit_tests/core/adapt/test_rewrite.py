@@ -9,8 +9,9 @@ import pytest
 
 from frugal_core.adapt import numbered
 from frugal_core.adapt.proposing import ask_for_prompts, placeholders, read_prompts
-from frugal_core.adapt.rewrite import Propose, Request, Rewritten, Spend, Try, rewrite
+from frugal_core.adapt.rewrite import Rewritten, rewrite
 from frugal_core.adapt.rows import Example
+from frugal_core.adapt.spending import Propose, Request, Spend, Try
 from frugal_core.cascade import Failure, Reply
 from frugal_core.errors import FrugalError
 from frugal_core.pricing import Price
