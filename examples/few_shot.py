@@ -12,7 +12,7 @@ rows = [
     for number in range(1, 9)
 ]
 selector = ExampleSelector.fit(rows)  # give the chain as well, and the model itself decides
-print(selector.fitted.verdict)
+print(selector.fitted.verdict if selector.fitted else "")
 
 examples = FewShotChatMessagePromptTemplate(
     example_selector=selector,
@@ -23,4 +23,4 @@ prompt = ChatPromptTemplate([("system", "up or down?"), examples, ("human", "{in
 chain = prompt | ChatOpenAI(model="gpt-4o-mini", temperature=0)
 
 message = chain.invoke({"input": "Gold falls 3 %"})
-print(message.text, message.usage_metadata["input_tokens"])
+print(message.text, message.usage_metadata)
