@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.output_parsers import BaseLLMOutputParser
+from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import (
     Runnable,
     RunnableConfig,
@@ -17,6 +18,7 @@ from langchain_core.runnables import (
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import merge_configs
 
+from frugal_core.adapt.rows import Example
 from frugal_core.errors import FrugalError
 from langchain_frugal._contract import FORMAT_ARGUMENTS
 
@@ -70,6 +72,12 @@ class Anatomy:
         return cls(None, whole, None, None, {}, {})
 
     @property
+    def variables(self) -> list[str] | None:
+        """The variables of the prompt with which the chain begins; None without one."""
+        first = self.head.first if isinstance(self.head, RunnableSequence) else self.head
+        return list(first.input_variables) if isinstance(first, BasePromptTemplate) else None
+
+    @property
     def plain(self) -> bool:
         """Whether the model answers in text: no tools, no response format, no stop words."""
         if self.chat is None:
@@ -115,3 +123,19 @@ def _joined(steps: Sequence[Runnable[Any, Any]]) -> Runnable[Any, Any] | None:
     if not steps:
         return None
     return steps[0] if len(steps) == 1 else RunnableSequence(*steps)
+
+
+def values_for(variables: Sequence[str], row: Example) -> dict[str, Any]:
+    """A prompt's variables from the fields of a row; the question for a name that it has not.
+
+    Raises:
+        FrugalError: if there are several such names.
+    """
+    values = {name: row.fields[name] for name in variables if name in row.fields}
+    missing = [name for name in variables if name not in values]
+    if len(missing) > 1:
+        raise FrugalError(
+            f"prompt: the examples have no {', '.join(map(repr, missing))}; they have "
+            f"{', '.join(map(repr, row.fields))}"
+        )
+    return values | dict.fromkeys(missing, row.text)

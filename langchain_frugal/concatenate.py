@@ -24,7 +24,7 @@ from frugal_core.errors import FrugalError
 from frugal_core.grading import Grader
 from frugal_core.learn.collect import estimate_tokens
 from frugal_core.pricing import PriceBook
-from langchain_frugal._anatomy import Anatomy
+from langchain_frugal._anatomy import Anatomy, values_for
 from langchain_frugal._queries import Form, Job, with_parser
 from langchain_frugal._requests import aask_all, adrive, ask_all, drive
 
@@ -249,10 +249,13 @@ class ConcatenatedQueries(Runnable[Sequence[Any], list[Any]]):
     def _inputs(
         self, rows: Sequence[Example], inputs: Callable[[Example], Any] | None
     ) -> list[Any]:
-        if inputs is None:
-            fields = self.anatomy.head is not None
-            return [dict(row.fields) if fields and row.fields else row.text for row in rows]
-        return [inputs(row) for row in rows]
+        if inputs is not None:
+            return [inputs(row) for row in rows]
+        variables = self.anatomy.variables
+        if variables is not None:
+            return [values_for(variables, row) for row in rows]
+        fields = self.anatomy.head is not None
+        return [dict(row.fields) if fields and row.fields else row.text for row in rows]
 
     def _fitted(self, fitted: FittedGroups) -> ConcatenatedQueries:
         self.grouping = replace(self.grouping, group_size=fitted.size)

@@ -21,7 +21,7 @@ from frugal_core.errors import FrugalError
 from frugal_core.grading import Grader
 from frugal_core.pricing import Price, PriceBook
 from langchain_frugal import _requests as asking
-from langchain_frugal._anatomy import Anatomy
+from langchain_frugal._anatomy import Anatomy, values_for
 from langchain_frugal._tiers import name_of, price_of
 
 Prompt = str | PromptTemplate | ChatPromptTemplate
@@ -239,14 +239,7 @@ class _Task:
                 return [SystemMessage(prompt), HumanMessage(row.text)]
             prompt = PromptTemplate.from_template(prompt)
         template: BasePromptTemplate[Any] = prompt
-        values = {name: row.fields[name] for name in template.input_variables if name in row.fields}
-        missing = [name for name in template.input_variables if name not in values]
-        if len(missing) > 1:
-            raise FrugalError(
-                f"prompt: the examples have no {', '.join(map(repr, missing))}; they have "
-                f"{', '.join(map(repr, row.fields))}"
-            )
-        values |= dict.fromkeys(missing, row.text)
+        values = values_for(template.input_variables, row)
         return template.invoke(values).to_messages()
 
     def result(self, found: Rewritten) -> RewrittenPrompt:

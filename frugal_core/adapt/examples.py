@@ -189,9 +189,12 @@ class ExamplePool:
         return other
 
     def tokens(self, example: Example) -> int:
-        """What an example takes of the token budget."""
-        count = self.count_tokens or estimate_tokens
-        return count(example.text) + count(example.answer or "") + OVERHEAD
+        """What an example takes of the token budget: all its texts and numbers, and its frame."""
+        fields = [
+            value for value in example.fields.values() if isinstance(value, str | int | float)
+        ]
+        texts = map(str, fields or [example.text, example.answer or ""])
+        return sum(map(self.count_tokens or estimate_tokens, texts)) + OVERHEAD
 
     def _picked(
         self, index: _Index, similarity: Floats, embedded: bool, most: int | None

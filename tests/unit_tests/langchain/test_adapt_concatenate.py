@@ -299,6 +299,10 @@ def test_is_a_runnable_like_others(scripted: StartScripted) -> None:
     assert ask.with_config(max_concurrency=1).invoke(tuple(INPUTS)) == SUMS
     retried = ConcatenatedQueries(PROMPT | model(server).with_retry() | StrOutputParser())
     assert retried.invoke(INPUTS[:4]) == SUMS[:4]
+    configured = (PROMPT | model(server) | StrOutputParser()).with_config(tags=["mine"])
+    assert ConcatenatedQueries(configured).invoke(INPUTS[:4]) == SUMS[:4]
+    named = PROMPT.partial(b="5") | model(server) | StrOutputParser()
+    assert ConcatenatedQueries(named).invoke(["1", "2"]) == ["6", "7"]
     whole = ConcatenatedQueries(FakeListChatModel(responses=["4"]), group_size=1)
     again = pickle.loads(pickle.dumps(whole))  # noqa: S301  # our own
     assert texts(again.invoke(["2 + 2"])) == ["4"]
@@ -356,6 +360,9 @@ def test_a_recording_saves_what_was_asked_alone_already(scripted: StartScripted)
     )
     assert ask.fitted is not None and ask.fitted.size == 4
     assert server.calls["m"] == 30
+    prompt = ChatPromptTemplate([("system", RULES), ("human", "{question}")])
+    named = ConcatenatedQueries.fit(prompt | model(server), Recording.from_rows(rows), sizes=(2,))
+    assert named.fitted is not None and len(named.fitted.measured) == 2
     with pytest.raises(FrugalError, match="'other' is not in the recording"):
         ConcatenatedQueries.fit(model(server), Recording.from_rows(rows), model="other")
     with pytest.raises(FrugalError, match="cannot share a request"):

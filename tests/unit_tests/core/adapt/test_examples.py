@@ -140,6 +140,13 @@ def test_the_token_budget_is_never_exceeded(
     assert chosen or budget < smallest, "an example that does not fit is passed over"
 
 
+def test_every_field_of_an_example_counts() -> None:
+    row = {"context": "one two three", "question": "four five?", "answer": 6}
+    pool = ExamplePool([row], token_budget=OVERHEAD + 5, count_tokens=lambda t: len(t.split()))
+    assert pool.tokens(pool.examples[0]) == OVERHEAD + 6
+    assert pool.select("four") == []
+
+
 def test_fewer_examples_are_the_first_of_more() -> None:
     pool = ExamplePool(MARKET, k=5, diversity=0.3)
     picked = [example for example, _ in pool.ranked("gold price falls")]
