@@ -303,8 +303,10 @@ class _Bench:
     def cost(self, prompt: str, first: int = 0) -> float:
         """Per row; in USD, or where no price is known in tokens, output counted fourfold."""
         price = self.price or Price(1e6, 4e6)
-        said = [reply for _, reply in self.replies.get(prompt, [])][first:]
-        paid = [price.cost(r.input_tokens, r.output_tokens, r.cached_tokens) for r in said]
+        said = [reply for _, reply in self.replies.get(prompt, [])[first:]]
+        # A call that failed is no cheap answer.
+        replies = [reply for reply in said if isinstance(reply, Reply)]
+        paid = [price.cost(r.input_tokens, r.output_tokens, r.cached_tokens) for r in replies]
         return sum(paid) / len(paid) if paid else 0.0
 
     def utility(self, prompt: str, epsilon: float) -> float:
