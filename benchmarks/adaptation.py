@@ -202,8 +202,8 @@ def concatenated(llm: ChatOpenAI, draw: Draw) -> Iterator[Row | str]:
 
 
 def rewritten(llm: ChatOpenAI, draw: Draw) -> Iterator[str]:
-    """The instruction before eight fixed examples, against proposals written by hand."""
-    turns = few_shot(draw.pool[:8], "")[1:-1]
+    """The instruction before four fixed examples, against proposals written by hand."""
+    turns = few_shot(draw.pool[:4], "")[1:-1]
     prompt = ChatPromptTemplate([SystemMessage(SYSTEM), *turns, ("human", "{input}")])
     reply = json.dumps({str(i): text for i, text in enumerate(PROPOSALS, 1)})
     large = GenericFakeChatModel(messages=iter([AIMessage(reply)]))

@@ -28,7 +28,7 @@ from frugal_core.pricing import Price
 _LEAST = 20  # labelled rows
 _SHOWN = 6  # rows that the proposer sees
 _TEST_SHARE = 0.5  # of the rows, and of the calls
-_AT_ONCE = 32  # calls that are made before the spend is looked at again
+_AT_ONCE = 8  # rows that are asked before the spend is looked at again
 _OVERHEAD = 16  # tokens around the messages of a call
 _ASSUMED_OUTPUT = 64  # tokens of an answer, before any was seen
 ORIGINAL = "the original prompt"
@@ -238,13 +238,16 @@ class _Bench:
     notes: dict[str, str] = field(default_factory=dict)
 
     def run(self, prompts: Sequence[str], rows: Sequence[Example]) -> _Step:
-        """Ask every row under every prompt; row by row, so that prompts stay comparable."""
-        size = max(1, _AT_ONCE // len(prompts))
-        for start in range(0, len(rows), size):
-            some = rows[start : start + size]
+        """Ask every row under every prompt.
+
+        Some rows at a time, so that the prompts stay comparable if the money runs out, and prompt
+        by prompt, so that the provider reads its beginning from its cache.
+        """
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
             calls = self.purse.calls_left(self.dearest(some))
             some = some[: self.affordable(prompts, some, calls)]
-            trials = [Try(prompt, row) for row in some for prompt in prompts]
+            trials = [Try(prompt, row) for prompt in prompts for row in some]
             asked: list[Request] = [trial for trial in trials if self._recorded(trial) is None]
             replies = iter((yield asked) if asked else ())
             for trial in trials:
