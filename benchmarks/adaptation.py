@@ -92,13 +92,17 @@ class Draw:
 
 def examples(llm: ChatOpenAI, draw: Draw) -> Iterator[Row]:
     """Fixed examples against selected ones."""
+    by_label = [[row for row in draw.pool if row[1] == label] for label in LABELS]
+    in_turn = [row for rows in zip(*by_label, strict=False) for row in rows]
     for k in (0, 2, 4, 8):
-        fixed = draw.pool[:k]
+        for what, source in (("", draw.pool), (", labels in turn", in_turn)):
+            if k or not what:
+                fixed = source[:k]
 
-        def same(text: str, fixed: list[tuple[str, str]] = fixed) -> list[tuple[str, str]]:
-            return fixed
+                def same(text: str, fixed: list[tuple[str, str]] = fixed) -> list[tuple[str, str]]:
+                    return fixed
 
-        yield measure(f"{k} fixed examples", llm, draw, same)
+                yield measure(f"{k} fixed examples{what}", llm, draw, same)
     settings: dict[str, dict[str, Any]] = {
         "1 nearest": {"k": 1},
         "2 nearest": {"k": 2},

@@ -40,8 +40,8 @@ class Tried:
 
     Args:
         prompt: It.
-        rows: On how many rows it was sifted.
-        accuracy: On them; not what the certificate rests on.
+        rows: On how many rows it was asked, to sift and to test.
+        accuracy: On them; the certificate rests on those of the test alone.
         tokens: Bought per row, input and output.
         why: What became of it, in words.
     """
