@@ -18,11 +18,12 @@ from frugal_core.certifying import Promise
 from frugal_core.errors import FrugalError
 from frugal_core.grading import Grader
 from frugal_core.pricing import PriceBook
+from frugal_core.tiers import price_of
 from langchain_frugal._anatomy import Anatomy
 from langchain_frugal._contract import FORMAT_ARGUMENTS
 from langchain_frugal._requests import Request
 from langchain_frugal._shares import messages_of
-from langchain_frugal._tiers import name_of, price_of
+from langchain_frugal._tiers import CHAT_MODELS
 
 _MORE_TOKENS = 8  # of a number, quotes and a comma, for each answer of a reply
 _ALONE_ARGUMENTS = frozenset({*FORMAT_ARGUMENTS, "stop"})
@@ -129,7 +130,7 @@ class Job:
             sizes=sizes,
             promise=promise,
             grader=grader,
-            price=price_of(PriceBook.load(prices), name_of(chat), chat),
+            price=price_of(CHAT_MODELS, PriceBook.load(prices), CHAT_MODELS.name_of(chat), chat),
             recorded=recorded,
         )
 

@@ -22,8 +22,8 @@ from frugal_core.cascade import Failure, Reply
 from frugal_core.certifying import Promise
 from frugal_core.errors import FrugalError
 from frugal_core.grading import Grader
-from frugal_core.learn.collect import estimate_tokens
 from frugal_core.pricing import PriceBook
+from frugal_core.tokens import estimate_tokens
 from langchain_frugal._anatomy import Anatomy, values_for
 from langchain_frugal._queries import Form, Job, with_parser
 from langchain_frugal._requests import aask_all, adrive, ask_all, drive

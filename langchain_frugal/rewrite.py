@@ -20,9 +20,10 @@ from frugal_core.certifying import Certificate, Promise
 from frugal_core.errors import FrugalError
 from frugal_core.grading import Grader
 from frugal_core.pricing import Price, PriceBook
+from frugal_core.tiers import price_of
 from langchain_frugal import _requests as asking
 from langchain_frugal._anatomy import Anatomy, values_for
-from langchain_frugal._tiers import name_of, price_of
+from langchain_frugal._tiers import CHAT_MODELS
 
 Prompt = str | PromptTemplate | ChatPromptTemplate
 """What can be rewritten."""
@@ -265,4 +266,6 @@ def _is_system(message: Any) -> bool:
 def _price(book: PriceBook, llm: Any) -> Price | None:
     """The price of a model, or of the one in a chain."""
     chat: BaseChatModel | None = Anatomy.of(llm).chat
-    return None if chat is None else price_of(book, name_of(chat), chat)
+    if chat is None:
+        return None
+    return price_of(CHAT_MODELS, book, CHAT_MODELS.name_of(chat), chat)

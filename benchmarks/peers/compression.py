@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from frugal_core.compress.segment import segment
-from frugal_core.compress.tokens import default_counter
 from frugal_core.local_model import LocalModelError, find_weights
+from frugal_core.tokens import default_counter
 
 Method = Callable[[str, list[dict[str, str]], int], str]
 

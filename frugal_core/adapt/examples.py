@@ -20,8 +20,8 @@ from frugal_core.arrays import Floats
 from frugal_core.embedding import Embedder, embedder_of
 from frugal_core.errors import FrugalError, describe, is_number
 from frugal_core.grading import normalise
-from frugal_core.learn.collect import estimate_tokens
 from frugal_core.text import Vectoriser
+from frugal_core.tokens import estimate_tokens
 
 if TYPE_CHECKING:
     from scipy import sparse

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from frugal_core.adapt import numbered
 from frugal_core.errors import FrugalError, is_number
 from frugal_core.grading import normalise
-from frugal_core.learn.collect import estimate_tokens
+from frugal_core.tokens import estimate_tokens
 
 UNMEASURED = 4
 """Most queries in one request where nobody measured what becomes of the answers.

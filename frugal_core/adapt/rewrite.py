@@ -22,8 +22,8 @@ from frugal_core.cascade import Failure, Reply
 from frugal_core.certifying import Certificate, Promise, rows_needed
 from frugal_core.errors import FrugalError, describe, is_number
 from frugal_core.grading import Grade, Grader, grade_of
-from frugal_core.learn.collect import estimate_tokens
 from frugal_core.pricing import Price
+from frugal_core.tokens import estimate_tokens
 
 _LEAST = 20  # labelled rows
 _SHOWN = 6  # rows that the proposer sees

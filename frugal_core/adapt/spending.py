@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from frugal_core.adapt.rows import Example
 from frugal_core.cascade import Failure, Reply
 from frugal_core.errors import FrugalError, is_number
-from frugal_core.learn.collect import estimate_tokens
 from frugal_core.pricing import Price
+from frugal_core.tokens import estimate_tokens
 
 _ENDLESS = 10**9  # calls that cost nothing
 

@@ -2,8 +2,8 @@
 
 from frugal_core.compress.compressor import compress
 from frugal_core.compress.prompt import Turn, compress_prompt, find_question
-from frugal_core.compress.tokens import default_counter, estimate_tokens
 from frugal_core.compress.values import Compression, Document, Part
+from frugal_core.tokens import default_counter, estimate_tokens
 
 __all__ = [
     "Compression",

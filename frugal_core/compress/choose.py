@@ -16,10 +16,10 @@ from frugal_core.compress.rank import (
     rank_by_salience,
 )
 from frugal_core.compress.select import Texts, assemble, render, select, shorten, trim
-from frugal_core.compress.tokens import Counter
 from frugal_core.compress.values import Part
 from frugal_core.embedding import Embedder
 from frugal_core.errors import FrugalError
+from frugal_core.tokens import Counter
 
 Overflow = Literal["error", "keep", "drop"]
 """What to do if what is protected is over the budget: an error, keep it all the same, or let code,

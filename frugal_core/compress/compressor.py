@@ -14,11 +14,11 @@ from frugal_core.compress.lossless import minify_json
 from frugal_core.compress.paying import why_unchanged
 from frugal_core.compress.protect import compile_patterns
 from frugal_core.compress.select import Texts, render
-from frugal_core.compress.tokens import Counter, default_counter
 from frugal_core.compress.values import Compression, Document, Part, as_documents
 from frugal_core.embedding import embedder_of
 from frugal_core.errors import FrugalError, is_number
 from frugal_core.pricing import PriceBook
+from frugal_core.tokens import Counter, default_counter
 
 Patterns = str | re.Pattern[str] | Iterable[str | re.Pattern[str]]
 

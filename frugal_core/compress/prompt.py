@@ -11,9 +11,9 @@ from typing import Any
 from frugal_core.compress.compressor import compress
 from frugal_core.compress.protect import protected_spans
 from frugal_core.compress.segment import segment
-from frugal_core.compress.tokens import Counter, default_counter
 from frugal_core.compress.values import Compression
 from frugal_core.errors import FrugalError
+from frugal_core.tokens import Counter, default_counter
 
 _LABELLED = re.compile(
     r"^[ \t>*#]*(?:user(?:'s)? |the |my )?(?:question|query|q|frage|pregunta|domanda|вопрос|问题|"
@@ -132,7 +132,7 @@ def find_question(text: str) -> str:
     """The question in a prompt that is one text; empty if none can be seen.
 
     It is what follows a label such as "Question:", else the last sentence with a question mark in
-    the last three lines or the first, else the last line if that is short.
+    the last three lines or the first, else the last line or the first, if that is short.
 
     Example:
         >>> find_question("Context: it rains.\\nQuestion: Where does it rain?\\nAnswer:")
@@ -149,9 +149,9 @@ def find_question(text: str) -> str:
         asking = [p for p in pieces if _ASKS.search(p) and len(p) <= _LONGEST_QUESTION]
         if asking:
             return asking[-1]
-    last = lines[-1]
-    is_short = len(lines) > 1 and len(last) <= _LONGEST_QUESTION and not last.endswith((":", "："))
-    return last if is_short else ""
+    ends = [lines[-1], lines[0]] if len(lines) > 1 else []
+    short = (line for line in ends if len(line) <= _LONGEST_QUESTION)
+    return next((line for line in short if not line.endswith((":", "："))), "")
 
 
 def _frame(text: str, question: str, limit: int | None, count: Counter) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from frugal_core.compress.protect import protected_spans
 from frugal_core.compress.rank import Unit
-from frugal_core.compress.tokens import Counter
 from frugal_core.compress.words import FUNCTION_WORDS
+from frugal_core.tokens import Counter
 
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 _WORD = re.compile(r"(?<!\S)[a-z]+ ")

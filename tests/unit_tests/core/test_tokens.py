@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from frugal_core.compress import tokens
-from frugal_core.compress.tokens import default_counter, estimate_tokens
+from frugal_core import tokens
+from frugal_core.tokens import default_counter, estimate_tokens
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog, and nobody noticed that it had happened.",
