@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, BaseDocumentTransformer, Document
@@ -25,10 +24,9 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from frugal_core import PriceBook
 from frugal_core.compress import Compression, Turn, compress, compress_prompt, default_counter
 from frugal_core.compress import Document as Text
-from frugal_core.embedding import EmbeddingError
+from frugal_core.compress.guard import Guard
 from frugal_core.errors import FrugalError, describe
 
-_LOG = logging.getLogger("langchain_frugal")
 _QUESTION_KEYS = ("question", "query", "input", "user_input")
 _HUMAN_ROLES = frozenset({"user", "human", "context"})
 _OPTIONS = (
@@ -41,8 +39,6 @@ _OPTIONS = (
     "prices",
     "cached_share",
 )
-
-Value = TypeVar("Value")
 
 
 class PromptCompressor(
@@ -109,7 +105,7 @@ class PromptCompressor(
     title_key: str = "title"
     report: Callable[[Compression], Any] | None = Field(default=None, exclude=True)
 
-    _has_complained: bool = PrivateAttr(default=False)
+    _guard: Guard = PrivateAttr(default_factory=Guard)
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
@@ -221,7 +217,7 @@ class PromptCompressor(
             pairs = zip(turns, found, strict=True)
             return [one.documents[0].text if one else turn.text for turn, one in pairs]
 
-        return self._guarded(shortened, [turn.text for turn in turns])
+        return self._guard.run(shortened, [turn.text for turn in turns])
 
     def _documents(
         self, documents: Sequence[Document], question: str | None, share: float = 1.0
@@ -236,7 +232,7 @@ class PromptCompressor(
             pairs = zip(found.sources, found.documents, strict=True)
             return [_copy(documents[source], text.text) for source, text in pairs]
 
-        return self._guarded(shortened, list(documents))
+        return self._guard.run(shortened, list(documents))
 
     def _limit(self, share: float = 1.0) -> dict[str, Any]:
         budget = self.token_budget
@@ -253,19 +249,6 @@ class PromptCompressor(
     def _say(self, compression: Compression | None) -> None:
         if compression is not None and self.report is not None:
             self.report(compression)
-
-    def _guarded(self, shortened: Callable[[], Value], unchanged: Value) -> Value:
-        try:
-            return shortened()
-        except Exception as error:
-            if isinstance(error, FrugalError) and not isinstance(error, EmbeddingError):
-                raise
-            if not self._has_complained:
-                self._has_complained = True
-                _LOG.warning(
-                    "PromptCompressor: texts pass unchanged (said once): %s", describe(error)
-                )
-            return unchanged
 
 
 def _asked(value: Any) -> str | None:

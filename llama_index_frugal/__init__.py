@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llama_index_frugal.cascade import FrugalCascadeLLM
+    from llama_index_frugal.compressor import PromptCompressor
     from llama_index_frugal.events import FrugalCascadeEvent
 
-__all__ = ["FrugalCascadeEvent", "FrugalCascadeLLM"]
+__all__ = ["FrugalCascadeEvent", "FrugalCascadeLLM", "PromptCompressor"]
 
-_HOMES = {"FrugalCascadeEvent": "events", "FrugalCascadeLLM": "cascade"}
+_HOMES = {
+    "FrugalCascadeEvent": "events",
+    "FrugalCascadeLLM": "cascade",
+    "PromptCompressor": "compressor",
+}
 
 
 def __getattr__(name: str) -> Any:

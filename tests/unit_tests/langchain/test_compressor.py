@@ -249,7 +249,7 @@ def test_a_failure_inside_costs_no_answer(caplog: pytest.LogCaptureFixture) -> N
         raise ConnectionError("no route to key=sk-12345678")
 
     compressor = PromptCompressor(ratio=4, embeddings=down)
-    with caplog.at_level(logging.WARNING, logger="langchain_frugal"):
+    with caplog.at_level(logging.WARNING, logger="frugal_core"):
         assert compressor.invoke(WHOLE) == WHOLE
         assert compressor.compress_documents(DOCUMENTS, QUESTION) == DOCUMENTS
     assert len(caplog.records) == 1
