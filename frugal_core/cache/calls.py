@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from frugal_core.cache.admission import Layers
+from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.semantic import Hit, SemanticCache
 from frugal_core.cache.store.late import LateStore
 from frugal_core.cache.turns import Turn
@@ -96,11 +97,16 @@ class Calls(Generic[T]):
         self.cache = cache
         self._store = store
         self._codec = codec
-        self._tags = tuple(tags)
+        self._tags = (tags,) if isinstance(tags, str) else tuple(tags)
+        self._faults: set[str] = set()
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Wait for nobody; in a child of a fork the parent's calls do not end."""
         self._flights: dict[tuple[str, str], _Flight] = {}
         self._lock = threading.Lock()
         self._barren: dict[tuple[str, str], float] = {}
-        self._faults: set[str] = set()
 
     def lookup(self, asked: Asked, patience: float = PATIENCE) -> T | None:
         """The stored answer; None if the model must be asked.

@@ -31,7 +31,7 @@ class CacheControls:
             machine.
         ttl: Seconds for which an answer is served; None for ever.
         confidence: Probability with which the error bound holds.
-        max_entries: Beyond it, what was used longest ago is deleted.
+        max_entries: Of this scope; beyond it, what was used longest ago is deleted.
         judge: (new question, stored question, stored answer) -> whether the answer is right;
             judges a sample of lookups, in the background. The answer is the stored JSON object.
         judge_rate: Share of lookups that are judged.
@@ -70,7 +70,7 @@ class CacheControls:
             "judge_rate": judge_rate,
         }
         self._arguments = {"location": location, **settings, "tool_calls": tool_calls}
-        self._arguments |= {"tags": tuple(tags), "cache": cache}
+        self._arguments |= {"tags": tags if isinstance(tags, str) else tuple(tags), "cache": cache}
         if cache is not None and location is not None:
             raise FrugalError("location and cache: give one of them")
         store: Any = None  # which stands for a store without declaring a store's methods

@@ -24,6 +24,7 @@ from frugal_core.cache.calibration import (
     lower_limit,
     shipped,
 )
+from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.store.base import Store
 
 Kind = Literal["judged", "reported"]
@@ -60,13 +61,19 @@ class Feedback:
         self._store = store
         self._embedder = embedder
         self._aim = aim
-        self._lock = threading.Lock()
-        self._unwritten: Counter[str] = Counter()
+        self.renew()
+        renew_in_children(self)
         self._counts: Counter[str] = Counter()
         self._notes: dict[str, list[tuple[float, bool]]] = {"judged": [], "reported": []}
         self._read: Counter[str] = Counter()
         self._read_at = -math.inf
         self._certificate: CacheCertificate | None = None
+
+    def renew(self) -> None:
+        """Count anew; in a child of a fork, since the parent writes its own counts."""
+        self._lock = threading.Lock()
+        self._unwritten: Counter[str] = Counter()
+        self._flushed_at = time.monotonic()
 
     def certificate(self) -> CacheCertificate:
         """What holds now."""
@@ -80,7 +87,9 @@ class Feedback:
         """Add to the counts: "lookup", "scored", "exact", "semantic"."""
         with self._lock:
             self._unwritten.update(events)
-            if self._unwritten["lookup"] >= _FLUSH:
+            waited = time.monotonic() - self._flushed_at
+            # What could not be written is not tried again at every lookup.
+            if waited > (1 if self._unwritten["lookup"] >= _FLUSH else _REFRESH):
                 self._flush()
 
     def keep(self, kind: Kind, decisions: Sequence[tuple[float, bool]]) -> None:
@@ -94,7 +103,7 @@ class Feedback:
         """Events so far, of all processes."""
         with self._lock:
             self._refresh()
-            return Counter(self._counts)
+            return self._counts + self._unwritten
 
     def flush(self) -> None:
         """Write the counts."""
@@ -102,15 +111,16 @@ class Feedback:
             self._flush()
 
     def _flush(self) -> None:
+        self._flushed_at = time.monotonic()
         if self._unwritten:
-            counts, self._unwritten = dict(self._unwritten), Counter()
-            self._store.note(self._journal("counts"), [counts])
+            self._store.note(self._journal("counts"), [dict(self._unwritten)])
+            self._unwritten = Counter()
 
     def _journal(self, kind: str) -> str:
         return f"{kind} {self._embedder}"
 
     def _refresh(self) -> None:
-        self._flush()
+        # Reads alone: nobody's lookup waits for a writer.
         for number, counts in self._new("counts"):
             self._counts.update(counts)
             self._read["counts"] = number
@@ -141,7 +151,8 @@ class Feedback:
     def _evidence(self, kind: str, among: str, about: str) -> Evidence:
         """Notes as a sample of lookups: those scored, or served, are a known share of all."""
         notes = self._notes[kind]
-        share = self._counts[among] / max(1, self._counts["lookup"])
+        counts = self._counts + self._unwritten
+        share = counts[among] / max(1, counts["lookup"])
         lookups = math.floor(len(notes) / share) if share else 0
         scores = np.array([score for score, _ in notes])
         wrong = np.array([bad for _, bad in notes], dtype=bool)
@@ -151,7 +162,7 @@ class Feedback:
         """A stricter threshold, where too many hits were reported wrong for the bound to hold."""
         wrong = sorted(score for score, bad in self._notes["reported"] if bad)
         wrong = [score for score in wrong if score >= found.threshold]
-        lookups = self._counts["lookup"]
+        lookups = self._counts["lookup"] + self._unwritten["lookup"]
         while wrong and (
             lower_limit(len(wrong), max(lookups, len(wrong)), self._aim.confidence)
             > self._aim.error_bound

@@ -9,22 +9,31 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from dataclasses import dataclass, field
 
+from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.store.base import Store
 
 LEASE = 60.0
 """Seconds after which a leader is taken for dead."""
 
 
-@dataclass
 class Flights:
-    """Who is asking the model what, in this process."""
+    """Who is asking the model what, in this process.
 
-    store: Store
-    _flying: dict[str, threading.Event] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _owner: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex}")
+    Args:
+        store: Keeps the leases.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Lead nothing; a child of a fork is another owner than its parent."""
+        self._flying: dict[str, threading.Event] = {}
+        self._lock = threading.Lock()
+        self._owner = f"{os.getpid()}-{uuid.uuid4().hex}"
 
     def lead(self, key: str) -> threading.Event | None:
         """Become the leader of a key in this process; else the event that its leader will set."""

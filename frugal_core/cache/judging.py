@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from frugal_core.cache.decision import Decision, Neighbour
+from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.store.base import Entry
 from frugal_core.embedding import Embedder
 
@@ -29,6 +30,11 @@ class Sample:
     def __init__(self, judge: Judge | None, rate: float) -> None:
         self.rate = rate if judge else 0.0
         self._judge = judge
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Without a thread: that of a parent does not run in its child."""
         self._lock = threading.Lock()
         self._thread: ThreadPoolExecutor | None = None
 
@@ -50,8 +56,10 @@ class Sample:
 
     def close(self) -> None:
         """Wait for what was submitted."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=True)
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown(wait=True)
 
 
 def judged_pairs(

@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +81,7 @@ class SemanticCache:
             judge.
         ttl: Seconds for which an answer is served; None for ever.
         confidence: Probability with which the error bound holds.
-        max_entries: Beyond it, what was used longest ago is deleted.
+        max_entries: Of this scope; beyond it, what was used longest ago is deleted.
         judge: Judges a sample of lookups, in the background; see `Judge`.
         judge_rate: Share of lookups that are judged.
 
@@ -124,8 +123,7 @@ class SemanticCache:
         self._by_meaning = error_bound > 0
         self._sample = Sample(judge, judge_rate)
         self._faults: set[str] = set()
-        self._since_eviction = 0
-        self._lock = threading.Lock()
+        self._since_eviction = max_entries or 0  # the first store looks what others have left
 
     # Questions and answers
 
@@ -150,7 +148,7 @@ class SemanticCache:
         question: str,
         answer: Any,
         partition: str = "",
-        tags: Sequence[str] = (),
+        tags: str | Sequence[str] = (),
         *,
         semantic: bool = True,
     ) -> None:
@@ -167,7 +165,8 @@ class SemanticCache:
             FrugalError: if the answer is not JSON.
         """
         _check_json(answer)
-        self._guard("store", lambda: self._add(question, answer, partition, tags, semantic))
+        names = (tags,) if isinstance(tags, str) else tuple(tags)
+        self._guard("store", lambda: self._add(question, answer, partition, names, semantic))
 
     def claim(
         self, question: str, partition: str = "", *, semantic: bool = True, wait: float = 60.0
@@ -387,8 +386,10 @@ class SemanticCache:
             self._since_eviction += 1
             # Counting the rows on every call would cost more than a few entries too many.
             if self._since_eviction >= max(1, self.max_entries // 100):
-                self._since_eviction = 0
-                self.rows.evict(self.max_entries)
+                self._since_eviction = (
+                    max_entries or 0
+                )  # the first store looks what others have left
+                self.rows.evict(self.max_entries, self.scope)
 
     def _have_judged(self, question: str, entry: Entry, score: float, served: bool) -> None:
         def learn(right: bool) -> None:
@@ -407,10 +408,8 @@ class SemanticCache:
             return act()
         except Exception as error:
             kind = f"{what}: {type(error).__name__}"
-            with self._lock:
-                first = kind not in self._faults
+            if kind not in self._faults:
                 self._faults.add(kind)
-            if first:
                 _LOG.warning("the cache does without (%s): %s", what, describe(error))
             return None
 
@@ -437,5 +436,5 @@ def _check(
 def _check_json(answer: Any) -> None:
     try:
         json.dumps(answer, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise FrugalError(f"store: the answer cannot be kept as JSON ({error})") from None

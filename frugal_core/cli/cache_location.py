@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,7 +42,9 @@ def opened(
 
 def _path(location: str | None) -> Path | None:
     """Where a cache file is; None for a database."""
-    if location is not None and re.match(r"postgres(ql)?://", location):
+    from frugal_core.cache.store import postgres_url
+
+    if location is not None and postgres_url(location) is not None:
         return None
     if location == ":memory:":
         raise FrugalError("--location :memory: ends with the process: give a file")

@@ -75,7 +75,12 @@ def console() -> Console:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold and UTF-8 cannot
+        text = json.dumps(value, indent=2)
+    typer.echo(text)
 
 
 @contextmanager

@@ -175,8 +175,13 @@ class Store(Protocol):
         """Note that entries served a hit now, for eviction; may be written later, in batches."""
         ...
 
-    def evict(self, max_entries: int) -> int:
-        """Delete the dead, then what was used longest ago, until at most so many are left."""
+    def evict(self, max_entries: int, scope: str | None = None) -> int:
+        """Delete the dead, then what was used longest ago, until at most so many are left.
+
+        Args:
+            max_entries: That may stay.
+            scope: Whose entries are counted and deleted; None for all.
+        """
         ...
 
     def mark_wrong(self, id: int) -> None:

@@ -18,6 +18,8 @@ _APPLICATION = 0x46524743
 """Tells our files from other SQLite databases."""
 
 
+_HOPELESS = 10.0
+"""Seconds for which nobody waits for a writer that did not end in time."""
 _making = threading.Lock()
 
 
@@ -59,6 +61,7 @@ class Database:
         self._version = version
         self._patience = patience
         self._closed = False
+        self._hopeless_until = 0.0
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
         self._reset()
@@ -86,7 +89,7 @@ class Database:
             if self._writer is None:
                 self._writer = self._open()
             connection = self._usable(self._writer)
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin(connection)
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -94,6 +97,20 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
                 raise
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Begin to write; who waited in vain is not followed by others who do, for a while."""
+        hopeless = time.monotonic() < self._hopeless_until
+        connection.execute(
+            f"PRAGMA busy_timeout = {0 if hopeless else round(1e3 * self._patience)}"
+        )
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            if not hopeless:
+                self._hopeless_until = time.monotonic() + _HOPELESS
+            raise
+        self._hopeless_until = 0.0
 
     def close(self) -> None:
         """Let go of the file; what comes later raises `StoreError`."""

@@ -263,12 +263,12 @@ class GPTCacheStore:
         for page in pages_of(touched):
             self._rows.touch(page)
 
-    def evict(self, max_entries: int) -> int:
-        """Delete the dead, then what was used longest ago, until at most so many are left."""
+    def evict(self, max_entries: int, scope: str | None = None) -> int:
+        """See `Store`."""
         now = time.time()
         with self._using():
             self._write_touches()
-            rows = [(s.lives(now), s.used, s.id) for s in self._selected(Selection())]
+            rows = [(s.lives(now), s.used, s.id) for s in self._selected(Selection(scope=scope))]
             dead = [id for living, _, id in rows if not living]
             living = sorted(row[1:] for row in rows if row[0])
             gone = dead + [id for _, id in living[: max(0, len(living) - max_entries)]]

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any
 
+from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.store import open_store
 from frugal_core.cache.store.base import Store, StoreError
 from frugal_core.errors import describe
@@ -29,10 +30,15 @@ class LateStore:
     def __init__(self, location: str | os.PathLike[str] | Store | None) -> None:
         self._location = location
         self._store: Store | None = None
-        self._lock = threading.Lock()
         self._failure = ""
         self._logged = False
         self._retry_at = 0.0
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """See `frugal_core.cache.forking`."""
+        self._lock = threading.Lock()
 
     def ready(self) -> bool:
         """Whether the store is open; opens it if it is not. May take as long as that takes."""
@@ -43,10 +49,11 @@ class LateStore:
         return True
 
     def close(self) -> None:
-        """Close the store, if it was opened."""
+        """Close the store, if it was opened; who uses it again opens it again."""
         with self._lock:
-            if self._store is not None:
-                self._store.close()
+            store, self._store = self._store, None
+        if store is not None:
+            store.close()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

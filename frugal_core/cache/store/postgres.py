@@ -162,11 +162,13 @@ class PostgresStore:
         if len(self._touched) >= _TOUCHES:
             self._write_touches()
 
-    def evict(self, max_entries: int) -> int:
-        """Delete the dead, then what was used longest ago, until at most so many are left."""
+    def evict(self, max_entries: int, scope: str | None = None) -> int:
+        """See `Store`."""
         self._write_touches()
         deleted = self._change(f"DELETE FROM frugal.entries WHERE expires <= {sql.NOW}")
-        deleted += self._change(sql.EVICT, most=max_entries)
+        deleted += self._change(
+            sql.EVICT, most=max_entries, scope=None if scope is None else encoded(scope)
+        )
         self._change(f"DELETE FROM frugal.leases WHERE until <= {sql.NOW}")
         if deleted:
             self._link.run(self._schema.prune)

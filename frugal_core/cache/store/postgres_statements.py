@@ -53,8 +53,11 @@ BY_INDEX = NEAREST.format(
 )
 EVICT = """
     DELETE FROM frugal.entries WHERE id = ANY(ARRAY(
-        SELECT id FROM frugal.entries ORDER BY used, id
-        LIMIT greatest((SELECT count(*) FROM frugal.entries) - %(most)s, 0)))
+        SELECT id FROM frugal.entries WHERE %(scope)s::text IS NULL OR scope = %(scope)s
+        ORDER BY used, id
+        LIMIT greatest(
+            (SELECT count(*) FROM frugal.entries WHERE %(scope)s::text IS NULL OR scope = %(scope)s)
+            - %(most)s, 0)))
 """
 TOUCH = f"""
     UPDATE frugal.entries SET used = greatest(used, {NOW} - age)

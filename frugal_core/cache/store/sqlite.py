@@ -211,18 +211,16 @@ class SQLiteStore:
                     [(used, id, used) for id, used in touched.items()],
                 )
 
-    def evict(self, max_entries: int) -> int:
+    def evict(self, max_entries: int, scope: str | None = None) -> int:
         now = time.time()
-        state = "SELECT entries, (SELECT min(expires) FROM entries) FROM total"
-        total, first = self._database.read(state)[0]
-        if total <= max_entries and (first is None or first > now):
+        first = self._database.read("SELECT min(expires) FROM entries")[0][0]
+        if self.count(Selection(scope=scope)) <= max_entries and (first is None or first > now):
             return 0
         self.flush()
+        whose = {"scope": None if scope is None else encoded(scope), "most": max_entries}
         with self._database.write() as connection:
             gone = connection.execute("DELETE FROM entries WHERE expires <= ?", (now,)).rowcount
-            total = connection.execute("SELECT entries FROM total").fetchone()[0]
-            surplus = max(0, total - max_entries)
-            gone += connection.execute(DELETE_UNUSED, (surplus,)).rowcount
+            gone += connection.execute(DELETE_UNUSED, whose).rowcount
         return gone
 
     def mark_wrong(self, id: int) -> None:

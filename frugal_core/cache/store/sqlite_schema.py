@@ -13,7 +13,7 @@ CREATE TABLE entries (
     question TEXT NOT NULL, answer TEXT NOT NULL
 );
 
-CREATE INDEX entries_used ON entries (used);
+CREATE INDEX entries_used ON entries (scope, used);
 
 CREATE INDEX entries_expires ON entries (expires) WHERE expires IS NOT NULL;
 
@@ -64,5 +64,10 @@ INSERT = (
     "INSERT INTO entries (key, space, scope, created, used, expires, checksum, tags, question, "
     "answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-DELETE_UNUSED = "DELETE FROM entries WHERE id IN (SELECT id FROM entries ORDER BY used, id LIMIT ?)"
+DELETE_UNUSED = """
+DELETE FROM entries WHERE id IN (
+    SELECT id FROM entries WHERE :scope IS NULL OR scope = :scope ORDER BY used, id
+    LIMIT max(0, (SELECT count(*) FROM entries WHERE :scope IS NULL OR scope = :scope) - :most)
+)
+"""
 VIEWED = "FROM vectors WHERE space = ? AND (until IS NULL OR until > ?)"
