@@ -104,7 +104,6 @@ def lonely(x: Floats, seed: int) -> Floats:
 def trees_of(model: Any) -> Trees:
     """The trees of a fitted scikit-learn model, by its published node layout."""
     roots, parts, start = [], [], 0
-    depth = 0
     for (predictor,) in model._predictors:
         nodes = predictor.nodes
         roots.append(start)
@@ -113,13 +112,12 @@ def trees_of(model: Any) -> Trees:
         parts.append(
             {
                 "feature": np.where(leaf, 0, nodes["feature_idx"]),
-                "threshold": np.where(leaf, 1e300, nodes["num_threshold"]),
+                "threshold": np.where(leaf, 0.0, nodes["num_threshold"]),
                 "left": start + np.where(leaf, own, nodes["left"]),
                 "right": start + np.where(leaf, own, nodes["right"]),
                 "value": np.where(leaf, nodes["value"], 0.0),
             }
         )
-        depth = max(depth, int(nodes["depth"].max()))
         start += len(nodes)
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     joined = {
@@ -128,7 +126,7 @@ def trees_of(model: Any) -> Trees:
     }
     joined["value"] = joined["value"].round(6)
     base = float(np.ravel(model._baseline_prediction)[0])
-    return Trees(roots=np.array(roots), depth=depth, base=base, **joined)
+    return Trees(roots=np.array(roots), base=base, **joined)
 
 
 def changes_of(texts: Texts, pairs: Sequence[Pair], parts: Ints) -> list[Lookup]:

@@ -30,7 +30,7 @@ def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
         return "opposites"
     if difference.reordered:
         return "order"
-    if difference.rest_new and difference.rest_old and new.names != old.names:
+    if new.names != old.names and difference.pairing.rest_new and difference.pairing.rest_old:
         return "names"
     return None
 

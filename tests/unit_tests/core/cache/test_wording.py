@@ -53,13 +53,13 @@ def test_stems_join_the_forms_of_a_word(one: str, other: str) -> None:
 def test_what_is_left_of_a_difference_are_words_without_a_partner() -> None:
     new, old = read("How to buy a cheap house in Paris"), read("How to purchase a cheap home")
     difference = compare(new, old, SMALL)
-    assert difference.synonyms == 2
-    assert difference.rest_new == ("paris",) and difference.rest_old == ()
+    assert difference.pairing.synonyms == 2
+    assert difference.pairing.rest_new == ("paris",) and difference.pairing.rest_old == ()
 
 
 def test_opposites_are_no_synonyms() -> None:
     difference = compare(read("buy shares"), read("sell shares"), SMALL)
-    assert difference.opposites == 1 and difference.rest_new == ("buy",)
+    assert difference.opposites == 1 and difference.pairing.rest_new == ("buy",)
 
 
 def test_a_misspelling_is_paired_off_but_not_two_known_words() -> None:
@@ -69,7 +69,9 @@ def test_a_misspelling_is_paired_off_but_not_two_known_words() -> None:
         ("iran", "iraq"),
         ("xyzza", "xyzzb"),
     ]
-    found = [compare(read(one), read(other), english()).misspellings for one, other in pairs]
+    found = [
+        compare(read(one), read(other), english()).pairing.misspellings for one, other in pairs
+    ]
     assert found == [1, 0, 0, 0]
 
 
@@ -114,6 +116,6 @@ def test_any_two_texts_can_be_compared(one: str, other: str) -> None:
     new, old = read(one), read(other)
     difference = compare(new, old, english())
     assert 0 <= difference.inversions <= 1
-    assert set(difference.rest_new) <= set(difference.only_new)
+    assert set(difference.pairing.rest_new) <= set(difference.only_new)
     same = compare(new, new, english())
     assert same.only_new == same.only_old == () and objection(new, new, same) is None
