@@ -54,6 +54,15 @@ def rows(lookups: Sequence[Lookup]) -> tuple[Floats, Bools, Floats]:
     return np.array(x), np.array(right), np.array(parts)
 
 
+def both_ways(texts: Texts, pairs: Sequence[Pair], parts: Ints) -> list[Lookup]:
+    """Lookups to fit on: each side of the pairs is asked of a cache that holds the other.
+
+    Only those of the pairs as they are may be judged: a pair tells the same thing twice.
+    """
+    turned = [pair.turned for pair in pairs]
+    return texts.lookups(pairs, parts) + texts.lookups(turned, parts)
+
+
 def fit(lookups: Sequence[Lookup], changes: Sequence[Lookup], seed: int = 0) -> Trees:
     """Fit the score on lookups and on changed questions.
 
@@ -172,7 +181,7 @@ def judged(lookups: Sequence[Lookup], decide: Decision) -> tuple[Floats, Bools]:
 
 
 def folds(lookups: Sequence[Lookup], changes: Sequence[Lookup]) -> dict[int, Decision]:
-    """By part, a decision that was fitted without its questions."""
+    """By part, a decision that was fitted without its questions; arguments as for `fit`."""
     return {
         part: Decision(
             fit(
@@ -208,11 +217,12 @@ def main() -> None:
     texts = Texts(pairs)
     parts = texts.parts(pairs, FOLDS)
     lookups = texts.lookups(pairs, parts)
+    examples = both_ways(texts, pairs, parts)
     changes = changes_of(texts, pairs, parts)
     evidence = evidence_of(
-        *out_of_fold(lookups, folds(lookups, changes)), about="pairs of Quora questions"
+        *out_of_fold(lookups, folds(examples, changes)), about="pairs of Quora questions"
     )
-    data = {"trees": fit(lookups, changes).to_json(), "evidence": {MiniLM.id: evidence.to_json()}}
+    data = {"trees": fit(examples, changes).to_json(), "evidence": {MiniLM.id: evidence.to_json()}}
     OUTPUT.write_bytes(gzip.compress(json.dumps(data, separators=(",", ":")).encode(), mtime=0))
     print(f"{OUTPUT.name}: {OUTPUT.stat().st_size / 1000:.0f} kB")
     for bound in (0.01, 0.02, 0.05):

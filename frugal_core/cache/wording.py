@@ -262,6 +262,10 @@ class Difference:
         """Content stems that the new one lacks, sorted."""
         self.opposites = lexicon.opposites_among(self.only_new, self.only_old)
         """Pairs of opposites among them."""
+        self.names_new = new.names.difference(old.stems)
+        """Names that the old one lacks, however written."""
+        self.names_old = old.names.difference(new.stems)
+        """Names that the new one lacks."""
 
     @cached_property
     def inversions(self) -> float:
@@ -269,12 +273,16 @@ class Difference:
         return _inversions(self._new, self._old)
 
     @property
+    def turned(self) -> bool:
+        """Whether both have the very same words, in another order."""
+        new, old = self._new, self._old
+        same = new.content == old.content and new.stems != old.stems
+        return same and sorted(new.stems) == sorted(old.stems)
+
+    @property
     def reordered(self) -> bool:
         """Whether both have the same content words, in another order."""
-        new, old = self._new, self._old
-        if new.content != old.content or new.stems == old.stems:
-            return False
-        return self.inversions > 0 or sorted(new.stems) == sorted(old.stems)
+        return self._new.content == self._old.content and (self.inversions > 0 or self.turned)
 
     @cached_property
     def pairing(self) -> Pairing:

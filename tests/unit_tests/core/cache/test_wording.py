@@ -84,13 +84,29 @@ ORIGINAL = "How do I transfer money from Chase to Wells Fargo in 2015?"
         ("How do I transfer money from Chase to Wells Fargo in 2016?", "numbers"),
         ("How do I not transfer money from Chase to Wells Fargo in 2015?", "negation"),
         ("How do I transfer money from Wells Fargo to Chase in 2015?", "order"),
+        ("How do I transfer money from Wachovia to Wells Fargo in 2015?", "names"),
         ("How can I transfer money from Chase to Wells Fargo in 2015?", None),
+        ("How can I transfer money from Chase to Wells Fargo?", None),
+        ("how do i transfer money from chase to wells fargo in 2015", None),
         ("HOW DO I TRANSFER MONEY FROM CHASE TO WELLS FARGO IN 2015", None),
     ],
 )
 def test_guards(asked: str, why: str | None) -> None:
     new, old = read(asked), read(ORIGINAL)
     assert objection(new, old, compare(new, old, english())) == why
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("How do I learn C?", "How do I learn C++?"),
+        ("What is the square root of 4?", "What is the square root of -4?"),
+        ("What is 20 of 300?", "What is 20% of 300?"),
+    ],
+)
+def test_signs_change_the_meaning_even_of_one_question(one: str, other: str) -> None:
+    for new, old in ((read(one), read(other)), (read(other), read(one))):
+        assert objection(new, old, compare(new, old, english())) == "numbers"
 
 
 @pytest.mark.parametrize(
