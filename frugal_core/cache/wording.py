@@ -218,7 +218,8 @@ def _written_out(word: str) -> Iterator[str]:
                 yield meaning
                 return
         if word.endswith("n't"):
-            yield word.removesuffix("n't")
+            if base := word.removesuffix("n't"):
+                yield base
             yield "not"
             return
         base, _, ending = word.partition("'")

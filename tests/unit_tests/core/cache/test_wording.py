@@ -32,6 +32,10 @@ def test_words_are_written_out(text: str, words: str) -> None:
     assert " ".join(read(text).words).replace("i̇", "i ") == words
 
 
+def test_a_contraction_alone_is_read() -> None:
+    assert read("N'T").words == ("not",)
+
+
 def test_names_are_capitals_within_a_sentence() -> None:
     assert read("Why did Apple sue Samsung? Because of I.").names == {stem("apple"), "samsung"}
 
