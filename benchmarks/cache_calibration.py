@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +29,63 @@ from frugal_core.cache.wording import compare, read
 from frugal_core.embedding import MiniLM
 
 OUTPUT = Path(__file__).resolve().parents[1] / "frugal_core" / "data" / "decision.json.gz"
-FOLDS = 5
+FOLDS = 10
 CHANGED_SHARE, SAME_SHARE = 0.2, 0.06
 """Weight of a changed question in the fit, against 1 for a pair; of those that stay the same, so
 little that they teach what is harmless without outvoting the pairs."""
 
 
-def rows(lookups: Sequence[Lookup]) -> tuple[Floats, Bools, Floats]:
-    """Features and rightness of the nearest neighbour that no guard forbids, and the part.
+@dataclass(frozen=True)
+class Examples:
+    """What the score is fitted on.
+
+    Args:
+        x: Features of the nearest neighbour that no guard forbids; shape (n, features).
+        right: Whether its answer is right; shape (n,).
+        weight: Of each row; shape (n,).
+        parts: Folds of the question asked and of the neighbour; shape (n, 2).
+    """
+
+    x: Floats
+    right: Bools
+    weight: Floats
+    parts: Ints
+
+    @classmethod
+    def of(cls, texts: Texts, pairs: Sequence[Pair], parts: Ints) -> Examples:
+        """Pairs asked both ways, and changed questions."""
+        turned = [pair.turned for pair in pairs]
+        lookups = texts.lookups(pairs, parts) + texts.lookups(turned, parts)
+        folds = {
+            text: part
+            for pair, part in zip(pairs, parts.tolist(), strict=True)
+            for text in (pair.stored, pair.asked)
+        }
+        x, right, numbers = rows(lookups, folds)
+        x_changed, same, others = rows(changes_of(texts, pairs, parts), folds)
+        return cls(
+            np.concatenate([x, x_changed]),
+            np.concatenate([right, same]),
+            np.concatenate([np.ones(len(x)), np.where(same, SAME_SHARE, CHANGED_SHARE)]),
+            np.concatenate([numbers, others]),
+        )
+
+    def without(self, part: int) -> Examples:
+        """Those that show no question of a part.
+
+        Neither as a neighbour: asked the other way round, the same two questions are judged.
+        """
+        kept = (self.parts != part).all(axis=1)
+        return Examples(self.x[kept], self.right[kept], self.weight[kept], self.parts[kept])
+
+
+def rows(lookups: Sequence[Lookup], folds: Mapping[str, int]) -> tuple[Floats, Bools, Ints]:
+    """Features and rightness of the nearest neighbour that no guard forbids, and both folds.
 
     Returns:
-        Shapes (n, features), (n,) and (n,); lookups without such a neighbour are left out.
+        Shapes (n, features), (n,) and (n, 2); lookups without such a neighbour are left out.
     """
-    found: list[tuple[Floats, bool, int]] = []
+    found: list[tuple[Floats, bool, tuple[int, int]]] = []
     for lookup in lookups:
         new = read(lookup.asked)
         for i, question in enumerate(lookup.neighbours):
@@ -48,37 +93,22 @@ def rows(lookups: Sequence[Lookup]) -> tuple[Floats, Bools, Floats]:
             difference = compare(new, old, english())
             if objection(new, old, difference) is None:
                 row = features(new, old, difference, lookup.cosines[i:], english())
-                found.append((row, lookup.right[i], lookup.part))
+                found.append((row, lookup.right[i], (lookup.part, folds[question])))
                 break
     x, right, parts = zip(*found, strict=True)
     return np.array(x), np.array(right), np.array(parts)
 
 
-def both_ways(texts: Texts, pairs: Sequence[Pair], parts: Ints) -> list[Lookup]:
-    """Lookups to fit on: each side of the pairs is asked of a cache that holds the other.
-
-    Only those of the pairs as they are may be judged: a pair tells the same thing twice.
-    """
-    turned = [pair.turned for pair in pairs]
-    return texts.lookups(pairs, parts) + texts.lookups(turned, parts)
-
-
-def fit(lookups: Sequence[Lookup], changes: Sequence[Lookup], seed: int = 0) -> Trees:
-    """Fit the score on lookups and on changed questions.
+def fit(examples: Examples, seed: int = 0) -> Trees:
+    """Fit the score.
 
     Args:
-        lookups: From labelled pairs.
-        changes: Changed questions, the original among their neighbours.
+        examples: The rows.
         seed: Of the features that each split may use.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    x, right, _ = rows(lookups)
-    x_changed, same, _ = rows(changes)
-    x = np.concatenate([x, x_changed])
-    right = np.concatenate([right, same])
-    weights = np.ones(len(x))
-    weights[-len(same) :] = np.where(same, SAME_SHARE, CHANGED_SHARE)
+    x, right, weight = examples.x, examples.right, examples.weight
     model = HistGradientBoostingClassifier(
         max_iter=100,
         learning_rate=0.06,
@@ -93,7 +123,7 @@ def fit(lookups: Sequence[Lookup], changes: Sequence[Lookup], seed: int = 0) -> 
     model.fit(
         np.concatenate([x, lonely(x, seed)]),
         np.concatenate([right, right]),
-        sample_weight=np.concatenate([weights, weights / 2]),
+        sample_weight=np.concatenate([weight, weight / 2]),
     )
     return trees_of(model)
 
@@ -180,17 +210,11 @@ def judged(lookups: Sequence[Lookup], decide: Decision) -> tuple[Floats, Bools]:
     return scores, right
 
 
-def folds(lookups: Sequence[Lookup], changes: Sequence[Lookup]) -> dict[int, Decision]:
-    """By part, a decision that was fitted without its questions; arguments as for `fit`."""
+def folds(examples: Examples) -> dict[int, Decision]:
+    """By part, a decision that was fitted without its questions."""
     return {
-        part: Decision(
-            fit(
-                [lookup for lookup in lookups if lookup.part != part],
-                [change for change in changes if change.part != part],
-            ),
-            english(),
-        )
-        for part in sorted({lookup.part for lookup in lookups})
+        part: Decision(fit(examples.without(part)), english())
+        for part in np.unique(examples.parts).tolist()
     }
 
 
@@ -217,12 +241,9 @@ def main() -> None:
     texts = Texts(pairs)
     parts = texts.parts(pairs, FOLDS)
     lookups = texts.lookups(pairs, parts)
-    examples = both_ways(texts, pairs, parts)
-    changes = changes_of(texts, pairs, parts)
-    evidence = evidence_of(
-        *out_of_fold(lookups, folds(examples, changes)), about="pairs of Quora questions"
-    )
-    data = {"trees": fit(examples, changes).to_json(), "evidence": {MiniLM.id: evidence.to_json()}}
+    examples = Examples.of(texts, pairs, parts)
+    evidence = evidence_of(*out_of_fold(lookups, folds(examples)), about="pairs of Quora questions")
+    data = {"trees": fit(examples).to_json(), "evidence": {MiniLM.id: evidence.to_json()}}
     OUTPUT.write_bytes(gzip.compress(json.dumps(data, separators=(",", ":")).encode(), mtime=0))
     print(f"{OUTPUT.name}: {OUTPUT.stat().st_size / 1000:.0f} kB")
     for bound in (0.01, 0.02, 0.05):

@@ -20,8 +20,7 @@ import numpy as np
 
 from benchmarks.cache_calibration import (
     FOLDS,
-    both_ways,
-    changes_of,
+    Examples,
     evidence_of,
     fit,
     folds,
@@ -88,10 +87,9 @@ class Half:
         # Another seed than that of the sides: equal draws would leave some folds empty.
         parts = texts.parts(seen, FOLDS, seed=1000)
         fitted = texts.lookups(seen, parts)
-        examples = both_ways(texts, seen, parts)
-        changes = changes_of(texts, seen, parts)
-        decide = Decision(fit(examples, changes), english())
-        decisions = folds(examples, changes)
+        examples = Examples.of(texts, seen, parts)
+        decide = Decision(fit(examples), english())
+        decisions = folds(examples)
         fitted_scores, fitted_right = out_of_fold(fitted, decisions)
         lookups = texts.lookups(other, np.zeros(len(other), dtype=np.int64))
         scores, right = judged(lookups, decide)
