@@ -43,7 +43,8 @@ class Examples:
         x: Features of the nearest neighbour that no guard forbids; shape (n, features).
         right: Whether its answer is right; shape (n,).
         weight: Of each row; shape (n,).
-        parts: Folds of the question asked and of the neighbour; shape (n, 2).
+        parts: Folds that judge these two questions: that of the one asked and, where a pair is
+            asked the other way round, that of the neighbour; shape (n, 2).
     """
 
     x: Floats
@@ -55,37 +56,38 @@ class Examples:
     def of(cls, texts: Texts, pairs: Sequence[Pair], parts: Ints) -> Examples:
         """Pairs asked both ways, and changed questions."""
         turned = [pair.turned for pair in pairs]
-        lookups = texts.lookups(pairs, parts) + texts.lookups(turned, parts)
-        folds = {
-            text: part
-            for pair, part in zip(pairs, parts.tolist(), strict=True)
-            for text in (pair.stored, pair.asked)
-        }
-        x, right, numbers = rows(lookups, folds)
-        x_changed, same, others = rows(changes_of(texts, pairs, parts), folds)
+        folds = {pair.asked: part for pair, part in zip(pairs, parts.tolist(), strict=True)}
+        x, right, part, _ = rows(texts.lookups(pairs, parts))
+        x_turned, right_turned, part_turned, near = rows(texts.lookups(turned, parts))
+        x_changed, same, part_changed, _ = rows(changes_of(texts, pairs, parts))
+        part_near = np.array([folds[question] for question in near])
+        weight_changed = np.where(same, SAME_SHARE, CHANGED_SHARE)
         return cls(
-            np.concatenate([x, x_changed]),
-            np.concatenate([right, same]),
-            np.concatenate([np.ones(len(x)), np.where(same, SAME_SHARE, CHANGED_SHARE)]),
-            np.concatenate([numbers, others]),
+            np.concatenate([x, x_turned, x_changed]),
+            np.concatenate([right, right_turned, same]),
+            np.concatenate([np.ones(len(x) + len(x_turned)), weight_changed]),
+            np.column_stack(
+                [
+                    np.concatenate([part, part_turned, part_changed]),
+                    np.concatenate([part, part_near, part_changed]),
+                ]
+            ),
         )
 
     def without(self, part: int) -> Examples:
-        """Those that show no question of a part.
-
-        Neither as a neighbour: asked the other way round, the same two questions are judged.
-        """
+        """Those that show no two questions that are judged with a part, in either order."""
         kept = (self.parts != part).all(axis=1)
         return Examples(self.x[kept], self.right[kept], self.weight[kept], self.parts[kept])
 
 
-def rows(lookups: Sequence[Lookup], folds: Mapping[str, int]) -> tuple[Floats, Bools, Ints]:
-    """Features and rightness of the nearest neighbour that no guard forbids, and both folds.
+def rows(lookups: Sequence[Lookup]) -> tuple[Floats, Bools, Ints, list[str]]:
+    """Features and rightness of the nearest neighbour that no guard forbids, the part and itself.
 
     Returns:
-        Shapes (n, features), (n,) and (n, 2); lookups without such a neighbour are left out.
+        Shapes (n, features), (n,) and (n,), and n texts; lookups without such a neighbour are left
+        out.
     """
-    found: list[tuple[Floats, bool, tuple[int, int]]] = []
+    found: list[tuple[Floats, bool, int, str]] = []
     for lookup in lookups:
         new = read(lookup.asked)
         for i, question in enumerate(lookup.neighbours):
@@ -93,10 +95,10 @@ def rows(lookups: Sequence[Lookup], folds: Mapping[str, int]) -> tuple[Floats, B
             difference = compare(new, old, english())
             if objection(new, old, difference) is None:
                 row = features(new, old, difference, lookup.cosines[i:], english())
-                found.append((row, lookup.right[i], (lookup.part, folds[question])))
+                found.append((row, lookup.right[i], lookup.part, question))
                 break
-    x, right, parts = zip(*found, strict=True)
-    return np.array(x), np.array(right), np.array(parts)
+    x, right, parts, near = zip(*found, strict=True)
+    return np.array(x), np.array(right), np.array(parts), list(near)
 
 
 def fit(examples: Examples, seed: int = 0) -> Trees:
