@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +29,65 @@ from frugal_core.cache.wording import compare, read
 from frugal_core.embedding import MiniLM
 
 OUTPUT = Path(__file__).resolve().parents[1] / "frugal_core" / "data" / "decision.json.gz"
-FOLDS = 5
+FOLDS = 10
 CHANGED_SHARE, SAME_SHARE = 0.2, 0.06
 """Weight of a changed question in the fit, against 1 for a pair; of those that stay the same, so
 little that they teach what is harmless without outvoting the pairs."""
 
 
-def rows(lookups: Sequence[Lookup]) -> tuple[Floats, Bools, Floats]:
-    """Features and rightness of the nearest neighbour that no guard forbids, and the part.
+@dataclass(frozen=True)
+class Examples:
+    """What the score is fitted on.
+
+    Args:
+        x: Features of the nearest neighbour that no guard forbids; shape (n, features).
+        right: Whether its answer is right; shape (n,).
+        weight: Of each row; shape (n,).
+        parts: Folds that judge these two questions: that of the one asked and, where a pair is
+            asked the other way round, that of the neighbour; shape (n, 2).
+    """
+
+    x: Floats
+    right: Bools
+    weight: Floats
+    parts: Ints
+
+    @classmethod
+    def of(cls, texts: Texts, pairs: Sequence[Pair], parts: Ints) -> Examples:
+        """Pairs asked both ways, and changed questions."""
+        turned = [pair.turned for pair in pairs]
+        folds = {pair.asked: part for pair, part in zip(pairs, parts.tolist(), strict=True)}
+        x, right, part, _ = rows(texts.lookups(pairs, parts))
+        x_turned, right_turned, part_turned, near = rows(texts.lookups(turned, parts))
+        x_changed, same, part_changed, _ = rows(changes_of(texts, pairs, parts))
+        part_near = np.array([folds[question] for question in near])
+        weight_changed = np.where(same, SAME_SHARE, CHANGED_SHARE)
+        return cls(
+            np.concatenate([x, x_turned, x_changed]),
+            np.concatenate([right, right_turned, same]),
+            np.concatenate([np.ones(len(x) + len(x_turned)), weight_changed]),
+            np.column_stack(
+                [
+                    np.concatenate([part, part_turned, part_changed]),
+                    np.concatenate([part, part_near, part_changed]),
+                ]
+            ),
+        )
+
+    def without(self, part: int) -> Examples:
+        """Those that show no two questions that are judged with a part, in either order."""
+        kept = (self.parts != part).all(axis=1)
+        return Examples(self.x[kept], self.right[kept], self.weight[kept], self.parts[kept])
+
+
+def rows(lookups: Sequence[Lookup]) -> tuple[Floats, Bools, Ints, list[str]]:
+    """Features and rightness of the nearest neighbour that no guard forbids, the part and itself.
 
     Returns:
-        Shapes (n, features), (n,) and (n,); lookups without such a neighbour are left out.
+        Shapes (n, features), (n,) and (n,), and n texts; lookups without such a neighbour are left
+        out.
     """
-    found: list[tuple[Floats, bool, int]] = []
+    found: list[tuple[Floats, bool, int, str]] = []
     for lookup in lookups:
         new = read(lookup.asked)
         for i, question in enumerate(lookup.neighbours):
@@ -48,28 +95,22 @@ def rows(lookups: Sequence[Lookup]) -> tuple[Floats, Bools, Floats]:
             difference = compare(new, old, english())
             if objection(new, old, difference) is None:
                 row = features(new, old, difference, lookup.cosines[i:], english())
-                found.append((row, lookup.right[i], lookup.part))
+                found.append((row, lookup.right[i], lookup.part, question))
                 break
-    x, right, parts = zip(*found, strict=True)
-    return np.array(x), np.array(right), np.array(parts)
+    x, right, parts, near = zip(*found, strict=True)
+    return np.array(x), np.array(right), np.array(parts), list(near)
 
 
-def fit(lookups: Sequence[Lookup], changes: Sequence[Lookup], seed: int = 0) -> Trees:
-    """Fit the score on lookups and on changed questions.
+def fit(examples: Examples, seed: int = 0) -> Trees:
+    """Fit the score.
 
     Args:
-        lookups: From labelled pairs.
-        changes: Changed questions, the original among their neighbours.
+        examples: The rows.
         seed: Of the features that each split may use.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    x, right, _ = rows(lookups)
-    x_changed, same, _ = rows(changes)
-    x = np.concatenate([x, x_changed])
-    right = np.concatenate([right, same])
-    weights = np.ones(len(x))
-    weights[-len(same) :] = np.where(same, SAME_SHARE, CHANGED_SHARE)
+    x, right, weight = examples.x, examples.right, examples.weight
     model = HistGradientBoostingClassifier(
         max_iter=100,
         learning_rate=0.06,
@@ -84,7 +125,7 @@ def fit(lookups: Sequence[Lookup], changes: Sequence[Lookup], seed: int = 0) -> 
     model.fit(
         np.concatenate([x, lonely(x, seed)]),
         np.concatenate([right, right]),
-        sample_weight=np.concatenate([weights, weights / 2]),
+        sample_weight=np.concatenate([weight, weight / 2]),
     )
     return trees_of(model)
 
@@ -104,7 +145,6 @@ def lonely(x: Floats, seed: int) -> Floats:
 def trees_of(model: Any) -> Trees:
     """The trees of a fitted scikit-learn model, by its published node layout."""
     roots, parts, start = [], [], 0
-    depth = 0
     for (predictor,) in model._predictors:
         nodes = predictor.nodes
         roots.append(start)
@@ -113,13 +153,12 @@ def trees_of(model: Any) -> Trees:
         parts.append(
             {
                 "feature": np.where(leaf, 0, nodes["feature_idx"]),
-                "threshold": np.where(leaf, 1e300, nodes["num_threshold"]),
+                "threshold": np.where(leaf, 0.0, nodes["num_threshold"]),
                 "left": start + np.where(leaf, own, nodes["left"]),
                 "right": start + np.where(leaf, own, nodes["right"]),
                 "value": np.where(leaf, nodes["value"], 0.0),
             }
         )
-        depth = max(depth, int(nodes["depth"].max()))
         start += len(nodes)
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     joined = {
@@ -128,7 +167,7 @@ def trees_of(model: Any) -> Trees:
     }
     joined["value"] = joined["value"].round(6)
     base = float(np.ravel(model._baseline_prediction)[0])
-    return Trees(roots=np.array(roots), depth=depth, base=base, **joined)
+    return Trees(roots=np.array(roots), base=base, **joined)
 
 
 def changes_of(texts: Texts, pairs: Sequence[Pair], parts: Ints) -> list[Lookup]:
@@ -173,17 +212,11 @@ def judged(lookups: Sequence[Lookup], decide: Decision) -> tuple[Floats, Bools]:
     return scores, right
 
 
-def folds(lookups: Sequence[Lookup], changes: Sequence[Lookup]) -> dict[int, Decision]:
+def folds(examples: Examples) -> dict[int, Decision]:
     """By part, a decision that was fitted without its questions."""
     return {
-        part: Decision(
-            fit(
-                [lookup for lookup in lookups if lookup.part != part],
-                [change for change in changes if change.part != part],
-            ),
-            english(),
-        )
-        for part in sorted({lookup.part for lookup in lookups})
+        part: Decision(fit(examples.without(part)), english())
+        for part in np.unique(examples.parts).tolist()
     }
 
 
@@ -210,11 +243,9 @@ def main() -> None:
     texts = Texts(pairs)
     parts = texts.parts(pairs, FOLDS)
     lookups = texts.lookups(pairs, parts)
-    changes = changes_of(texts, pairs, parts)
-    evidence = evidence_of(
-        *out_of_fold(lookups, folds(lookups, changes)), about="pairs of Quora questions"
-    )
-    data = {"trees": fit(lookups, changes).to_json(), "evidence": {MiniLM.id: evidence.to_json()}}
+    examples = Examples.of(texts, pairs, parts)
+    evidence = evidence_of(*out_of_fold(lookups, folds(examples)), about="pairs of Quora questions")
+    data = {"trees": fit(examples).to_json(), "evidence": {MiniLM.id: evidence.to_json()}}
     OUTPUT.write_bytes(gzip.compress(json.dumps(data, separators=(",", ":")).encode(), mtime=0))
     print(f"{OUTPUT.name}: {OUTPUT.stat().st_size / 1000:.0f} kB")
     for bound in (0.01, 0.02, 0.05):

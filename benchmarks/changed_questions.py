@@ -72,9 +72,9 @@ class _Rules:
         for word in sorted(lower, key=lambda w: (lower[w], w)):
             self.by_stem[stem(word)] = word
         self.opposites: dict[str, list[str]] = {}
-        for one, other in sorted(lexicon.opposites):
-            if other in self.by_stem:
-                self.opposites.setdefault(one, []).append(self.by_stem[other])
+        for one, others in lexicon.opposites.items():
+            if known := [self.by_stem[other] for other in sorted(others) if other in self.by_stem]:
+                self.opposites[one] = known
         groups: dict[int, list[str]] = {}
         for word, numbers in lexicon.meanings.items():
             for number in numbers:

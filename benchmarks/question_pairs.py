@@ -25,6 +25,11 @@ class Pair:
     asked: str
     duplicate: bool
 
+    @property
+    def turned(self) -> Pair:
+        """The stored question asked, and the asked one stored."""
+        return Pair(self.asked, self.stored, self.duplicate)
+
 
 @dataclass(frozen=True)
 class Lookup:

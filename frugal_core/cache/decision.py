@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
@@ -21,7 +21,16 @@ import numpy as np
 from frugal_core.arrays import Floats, Ints
 from frugal_core.cache.guard import objection, passes_away
 from frugal_core.cache.lexicon import Lexicon, english
-from frugal_core.cache.wording import Difference, Wording, compare, read
+from frugal_core.cache.wording import (
+    DEGREES,
+    MODALS,
+    PREPOSITIONS,
+    TIMES,
+    Difference,
+    Wording,
+    compare,
+    read,
+)
 
 FEATURES = (
     "cosine",
@@ -46,9 +55,11 @@ FEATURES = (
     "words left of the old",
     "words only in the new",
     "words only in the old",
-    "numbers apart",
+    "numbers only in the new",
+    "numbers only in the old",
     "names apart",
-    "names unmatched",
+    "names only in the new",
+    "names only in the old",
     "shared names",
     "negations apart",
     "other negations",
@@ -108,13 +119,15 @@ class Verdict:
 class Trees:
     """A boosted ensemble; node arrays of all trees one after another.
 
+    All trees are evaluated in one pass (QuickScorer, Lucchese et al. 2015): every test that fails
+    rules out the leaves on its left, and the leftmost leaf that remains is the one reached.
+
     Args:
         roots: First node of each tree; shape (trees,).
         feature: Column that a node looks at; shape (nodes,).
-        threshold: Values up to it go left; infinite in leaves, which lead to themselves.
-        left, right: Nodes that follow; shape (nodes,).
+        threshold: Values up to it go left; shape (nodes,).
+        left, right: Nodes that follow; a leaf leads to itself; shape (nodes,).
         value: What a leaf adds to the score; shape (nodes,).
-        depth: Of the deepest tree.
         base: Score before any tree.
     """
 
@@ -124,7 +137,6 @@ class Trees:
     left: Ints
     right: Ints
     value: Floats
-    depth: int
     base: float
 
     @classmethod
@@ -132,21 +144,76 @@ class Trees:
         """Read what `to_json` wrote."""
         whole = {name: np.array(data[name]) for name in ("roots", "feature", "left", "right")}
         real = {name: np.array(data[name], dtype=float) for name in ("threshold", "value")}
-        return cls(**whole, **real, depth=int(data["depth"]), base=float(data["base"]))
+        return cls(**whole, **real, base=float(data["base"]))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         arrays = ("roots", "feature", "threshold", "left", "right", "value")
         lists = {name: getattr(self, name).tolist() for name in arrays}
-        return {**lists, "depth": self.depth, "base": self.base}
+        return {**lists, "base": self.base}
 
     def score(self, features: Floats) -> float:
         """The score of one row of features, in (0, 1); shape (features,)."""
-        node = self.roots
-        for _ in range(self.depth):
-            goes_left = features[self.feature[node]] <= self.threshold[node]
-            node = np.where(goes_left, self.left[node], self.right[node])
-        return 1 / (1 + math.exp(-self.base - float(self.value[node].sum())))
+        tests = self._tests
+        failed = features.take(tests.feature) > tests.threshold
+        left = ~np.bitwise_or.reduce(tests.ruled_out * failed, axis=0)
+        lowest = np.frexp(left & -left)[1]  # place of the lowest bit, from 1
+        reached = tests.value.take(lowest * left.size + tests.tree)
+        return 1 / (1 + math.exp(-self.base - float(reached.sum())))
+
+    @cached_property
+    def _tests(self) -> _Tests:
+        trees = [self._tree(int(root)) for root in self.roots]
+        most = max(len(nodes) for nodes, _, _ in trees)
+        bits = next(bits for bits in (8, 16, 32, 64) if bits > most)
+        feature = np.zeros((most, len(trees)), dtype=np.intp)
+        threshold = np.full((most, len(trees)), np.inf)
+        ruled_out = np.zeros((most, len(trees)), dtype=f"uint{bits}")
+        value = np.zeros((bits + 1, len(trees)))
+        for tree, (nodes, masks, leaves) in enumerate(trees):
+            rows = len(nodes)
+            feature[:rows, tree] = self.feature[nodes]
+            threshold[:rows, tree] = self.threshold[nodes]
+            ruled_out[:rows, tree] = masks
+            value[1 : len(leaves) + 1, tree] = self.value[leaves]
+        return _Tests(feature, threshold, ruled_out, value, np.arange(len(trees)))
+
+    def _tree(self, root: int) -> tuple[list[int], list[int], list[int]]:
+        """Inner nodes of a tree, the leaves that each rules out, as bits, and all leaves."""
+        nodes: list[int] = []
+        masks: list[int] = []
+        leaves: list[int] = []
+
+        def walk(node: int) -> None:
+            if self.left[node] == node:
+                leaves.append(node)
+                return
+            first = len(leaves)
+            walk(int(self.left[node]))
+            nodes.append(node)
+            masks.append((1 << len(leaves)) - (1 << first))
+            walk(int(self.right[node]))
+
+        walk(root)
+        return nodes, masks, leaves
+
+
+@dataclass(frozen=True, slots=True)
+class _Tests:
+    """The inner nodes of all trees, a column for each tree.
+
+    Args:
+        feature, threshold: See `Trees`; shape (most tests of a tree, trees).
+        ruled_out: Leaves that a failed test rules out, one bit for each.
+        value: Of each leaf, from row 1 on; shape (leaves + 1, trees).
+        tree: Numbers of the trees.
+    """
+
+    feature: Ints
+    threshold: Floats
+    ruled_out: Ints
+    value: Floats
+    tree: Ints
 
 
 @dataclass(frozen=True)
@@ -202,18 +269,18 @@ def features(
         cosines: To the old question, and to its neighbours further away.
         lexicon: What is known about words.
     """
-    rarity = lexicon.rarity_of
+    pairing = difference.pairing
     shared = new.content & old.content
-    common = sum(map(rarity, shared))
-    all_new, all_old = sum(map(rarity, new.content)), sum(map(rarity, old.content))
-    only_new, only_old = (
-        _rarities(difference.only_new, lexicon),
-        _rarities(difference.only_old, lexicon),
-    )
-    rest_new, rest_old = (
-        _rarities(difference.rest_new, lexicon),
-        _rarities(difference.rest_old, lexicon),
-    )
+    # Sets have no order: their sums are exact, that each process finds the same score.
+    common = math.fsum(lexicon.rarities(shared))
+    all_new = math.fsum(lexicon.rarities(new.content))
+    all_old = math.fsum(lexicon.rarities(old.content))
+    only_new = lexicon.rarities(difference.only_new)
+    only_old = lexicon.rarities(difference.only_old)
+    rest_new = lexicon.rarities(pairing.rest_new)
+    rest_old = lexicon.rarities(pairing.rest_old)
+    detail, other = new.detail, old.detail
+    apart = detail.words ^ other.words
     lengths = len(new.words), len(old.words)
     others = cosines[1:]
     following = others[0] if others else 0.0
@@ -223,9 +290,9 @@ def features(
         following,
         sum(others) / len(others) if others else 0.0,
         _jaccard(new.content, old.content),
-        _jaccard(frozenset(new.stems), frozenset(old.stems)),
-        _jaccard(new.triples, old.triples),
-        _jaccard(new.pairs, old.pairs),
+        _jaccard(detail.stems, other.stems),
+        _jaccard(detail.triples, other.triples),
+        _jaccard(detail.pairs, other.pairs),
         common / all_new if all_new else 1.0,
         common / all_old if all_old else 1.0,
         max(only_new, default=0.0),
@@ -240,39 +307,37 @@ def features(
         len(rest_old),
         len(only_new),
         len(only_old),
-        len(new.numbers ^ old.numbers),
+        len(new.numbers - old.numbers),
+        len(old.numbers - new.numbers),
         new.names != old.names,
-        len(new.names - old.content) + len(old.names - new.content),
+        len(difference.names_new),
+        len(difference.names_old),
         _jaccard(new.names, old.names),
         abs(len(new.negations) - len(old.negations)),
         new.negations != old.negations,
-        new.asks == old.asks,
-        bool(new.asks and old.asks),
-        len(new.prepositions ^ old.prepositions),
-        len(new.persons ^ old.persons),
-        len(new.modals ^ old.modals),
-        len(new.degrees ^ old.degrees),
-        len(new.times ^ old.times),
+        detail.asks == other.asks,
+        bool(detail.asks and other.asks),
+        len(apart & PREPOSITIONS),
+        len(detail.persons ^ other.persons),
+        len(apart & MODALS),
+        len(apart & DEGREES),
+        len(apart & TIMES),
         abs(math.log((lengths[0] + 1) / (lengths[1] + 1))),
         min(lengths),
         max(lengths),
         new.words[:2] == old.words[:2],
         difference.reordered,
         difference.inversions,
-        difference.synonyms,
-        difference.forms,
-        difference.misspellings,
+        pairing.synonyms,
+        pairing.forms,
+        pairing.misspellings,
         difference.opposites,
         len(only_new) == len(only_old) == 1,
         len(shared),
-        sum(not lexicon.knows(word) for word in difference.rest_new),
-        sum(not lexicon.knows(word) for word in difference.rest_old),
+        sum(not lexicon.knows(word) for word in pairing.rest_new),
+        sum(not lexicon.knows(word) for word in pairing.rest_old),
     )
     return np.array(values, dtype=float)
-
-
-def _rarities(words: Sequence[str], lexicon: Lexicon) -> list[float]:
-    return [lexicon.rarity_of(word) for word in words]
 
 
 def _jaccard(one: frozenset[Any], other: frozenset[Any]) -> float:

@@ -11,6 +11,9 @@ _PASSING = frozenset(
     "today tonight yesterday tomorrow now currently latest recent recently nowadays".split()
 )
 
+_SIGNS = frozenset("$€£%+-#=<>^")
+"""Signs that change what is meant even where the other question has none: "C", "C++", "C#"."""
+
 
 def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
     """Why the answer to an old question may not serve a new one, or None.
@@ -22,16 +25,21 @@ def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
         >>> objection(one, other, compare(one, other, english()))
         'numbers'
     """
-    if new.numbers != old.numbers:
+    only_new, only_old = new.numbers - old.numbers, old.numbers - new.numbers
+    if (only_new and only_old) or not _SIGNS.isdisjoint(only_new | only_old):
         return "numbers"
     if len(new.negations) != len(old.negations):
         return "negation"
     if difference.opposites:
         return "opposites"
-    if difference.reordered:
+    if difference.turned:
         return "order"
-    if difference.rest_new and difference.rest_old and new.names != old.names:
-        return "names"
+    if difference.names_new and difference.names_old:
+        rest_new, rest_old = difference.pairing.rest_new, difference.pairing.rest_old
+        if not (
+            difference.names_new.isdisjoint(rest_new) or difference.names_old.isdisjoint(rest_old)
+        ):
+            return "names"
     return None
 
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
+from typing import Any
 
 _SEVERAL = math.log(7)
+KINSHIPS = ("forms", "misspellings", "synonyms")
+_NONE: frozenset[Any] = frozenset()
 _PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "mis", "de", "anti")
 
 
@@ -27,15 +30,15 @@ class Lexicon:
         rarity: -log of the share of texts with a stem.
         unknown: Rarity of every other stem.
         meanings: Numbers of the synonym sets that a stem belongs to.
-        opposites: Pairs of stems, both ways round.
-        derived: Pairs of stems of one family ("decide", "decision"), both ways round.
+        opposites: Stems that mean the opposite of a stem, both ways round.
+        derived: Stems of the same family ("decide", "decision"), both ways round.
     """
 
     rarity: Mapping[str, float]
     unknown: float
     meanings: Mapping[str, frozenset[int]]
-    opposites: frozenset[tuple[str, str]]
-    derived: frozenset[tuple[str, str]]
+    opposites: Mapping[str, frozenset[str]]
+    derived: Mapping[str, frozenset[str]]
 
     @classmethod
     def of(
@@ -55,53 +58,73 @@ class Lexicon:
             rarity,
             unknown,
             {word: frozenset(numbers) for word, numbers in meanings.items()},
-            frozenset(_both_ways(antonyms)),
-            frozenset(_both_ways(derived)),
+            _both_ways(antonyms),
+            _both_ways(derived),
         )
 
     def rarity_of(self, word: str) -> float:
         """How much a stem says about a text."""
         return self.rarity.get(word, self.unknown)
 
+    def rarities(self, words: Iterable[str]) -> list[float]:
+        """`rarity_of` each."""
+        rarity, unknown = self.rarity, self.unknown
+        return [rarity.get(word, unknown) for word in words]
+
     def knows(self, word: str) -> bool:
         """Whether a stem is a word and no misspelling: in WordNet, or in several texts."""
         return word in self.meanings or self.rarity_of(word) <= self.unknown - _SEVERAL
 
-    def opposite(self, one: str, other: str) -> bool:
-        """Whether two stems mean the opposite: "cheap" and "dear", "able" and "unable"."""
-        if (one, other) in self.opposites:
-            return True
-        longer, shorter = (one, other) if len(one) > len(other) else (other, one)
-        return longer.endswith(shorter) and longer[: -len(shorter)] in _PREFIXES
+    def opposites_among(self, ones: Sequence[str], others: Sequence[str]) -> int:
+        """Pairs of stems that mean the opposite: "cheap" and "dear", "able" and "unable"."""
+        found = 0
+        for one in ones:
+            known = self.opposites.get(one, _NONE)
+            for other in others:
+                if (
+                    other in known
+                    or (one.endswith(other) and one[: -len(other)] in _PREFIXES)
+                    or (other.endswith(one) and other[: -len(one)] in _PREFIXES)
+                ):
+                    found += 1
+        return found
 
-    def related(self, one: str, other: str) -> bool:
-        """Whether two stems are forms of one word."""
-        if (one, other) in self.derived:
-            return True
-        shared = min(len(one), len(other)) - 1
-        return shared >= 3 and one[:shared] == other[:shared] and abs(len(one) - len(other)) <= 4
+    def kinship(self, one: str, other: str) -> str:
+        """Which of `KINSHIPS` two stems have; empty if none.
 
-    def same_meaning(self, one: str, other: str) -> bool:
-        """Whether two stems can mean the same."""
-        nothing: frozenset[int] = frozenset()
-        return not self.meanings.get(one, nothing).isdisjoint(self.meanings.get(other, nothing))
-
-    def misspelt(self, one: str, other: str) -> bool:
-        """Whether one stem is likely a misspelling of the other: one letter apart, one unknown.
-
-        Two unknown ones are more likely two names.
+        Forms belong to one word. Of a misspelling, one letter apart, only the other stem is known:
+        two unknown ones are more likely two names. Synonyms can mean the same.
         """
-        if one[0].isdigit() or other[0].isdigit() or self.knows(one) == self.knows(other):
-            return False
-        return _one_letter_apart(one, other)
+        if self.opposites_among((one,), (other,)):
+            return ""
+        if other in self.derived.get(one, _NONE) or _same_beginning(one, other):
+            return "forms"
+        if _one_letter_apart(one, other) and self.knows(one) != self.knows(other):
+            return "misspellings"
+        if not self.meanings.get(one, _NONE).isdisjoint(self.meanings.get(other, _NONE)):
+            return "synonyms"
+        return ""
 
 
-def _both_ways(pairs: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    return [(a, b) for a, b in pairs] + [(b, a) for a, b in pairs]
+def _both_ways(pairs: Sequence[Sequence[str]]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for a, b in pairs:
+        found.setdefault(a, set()).add(b)
+        found.setdefault(b, set()).add(a)
+    return {word: frozenset(others) for word, others in found.items()}
+
+
+def _same_beginning(one: str, other: str) -> bool:
+    if one[:3] != other[:3] or abs(len(one) - len(other)) > 4:
+        return False
+    shared = min(len(one), len(other)) - 1
+    return shared >= 3 and one[:shared] == other[:shared]
 
 
 def _one_letter_apart(one: str, other: str) -> bool:
     if min(len(one), len(other)) < 4 or abs(len(one) - len(other)) > 1:
+        return False
+    if one[0].isdigit() or other[0].isdigit():
         return False
     start = 0
     while start < min(len(one), len(other)) and one[start] == other[start]:

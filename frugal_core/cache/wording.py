@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
-from frugal_core.cache.lexicon import Lexicon, stem
+from frugal_core.cache.lexicon import KINSHIPS, Lexicon, stem
 
 _TOKEN = re.compile(r"\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[$€£%+#*/=<>^]|-(?=\d)")
 LONGEST_QUESTION = 1000
 """Characters; of longer texts an embedder reads too little to tell them apart."""
 _LONGEST = 2000  # characters; of a longer text the beginning and the end are read
 
+_SENTENCE_ENDS = frozenset(".?!")
 _NUMBERS = {
     word: str(value)
     for value, word in enumerate(
@@ -55,18 +56,18 @@ NEGATIONS = frozenset(
 )
 _QUESTION_WORDS = frozenset("how what why when where who whom whose which".split())
 _MEASURED = frozenset("many much long far old often big tall".split())
-_MODALS = frozenset("have has had can could should would will shall may might must".split())
+MODALS = frozenset("have has had can could should would will shall may might must".split())
 _PLAIN_VERBS = frozenset("is are was were am be been being do does did".split())
-_PREPOSITIONS = frozenset(
+PREPOSITIONS = frozenset(
     "to from in on at by with without for of into onto over under above below before after between "
     "through during against off out up down".split()
 )
-_DEGREES = frozenset(
+DEGREES = frozenset(
     "all some none any every each both either most more less least fewer fewest few many much only "
     "just always never often sometimes usually rarely maximum minimum max min best worst better "
     "worse first last at entire whole part almost exactly approximately".split()
 )
-_TIMES = frozenset(
+TIMES = frozenset(
     "past future current currently previous previously next last recent recently former upcoming "
     "early late earlier later before after during until since already yet still anymore old new "
     "today tomorrow yesterday tonight now then ever".split()
@@ -85,15 +86,15 @@ _EMPTY = (
         "it its so such there here some any please tell know get also just about into over".split()
     )
     | _QUESTION_WORDS
-    | _MODALS
+    | MODALS
     | _PLAIN_VERBS
     | _PERSONS.keys()
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wording:
-    """A question in parts.
+    """A question in parts, as guards need them.
 
     Args:
         words: Lower-case words, numbers as digits, contractions written out.
@@ -102,11 +103,6 @@ class Wording:
         numbers: Numbers as digits, and signs: "$", "%", "+", "<", ...
         names: Stems of capitalised words within a sentence.
         negations: Words that negate.
-        asks: The question word, "how many" and its like in full; empty if there is none.
-        prepositions, modals, degrees, times: Such words.
-        persons: As "I", "he", ...
-        triples: Letter triples of all words in order.
-        pairs: Neighbouring stems.
     """
 
     words: tuple[str, ...]
@@ -115,13 +111,38 @@ class Wording:
     numbers: frozenset[str]
     names: frozenset[str]
     negations: tuple[str, ...]
+
+    @cached_property
+    def detail(self) -> Detail:
+        """What only a score needs."""
+        line = f" {' '.join(self.words)} "
+        return Detail(
+            frozenset(self.words),
+            frozenset(self.stems),
+            _asks(self.words),
+            frozenset([_PERSONS[word] for word in self.words if word in _PERSONS]),
+            frozenset(zip(line, line[1:], line[2:], strict=False)),
+            frozenset(pairwise(self.stems)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """More of a question.
+
+    Args:
+        words, stems: Without their order.
+        asks: The question word, "how many" and its like in full; empty if there is none.
+        persons: Those that pronouns stand for, as "I", "he", ...
+        triples: Letter triples of all words in order.
+        pairs: Neighbouring stems.
+    """
+
+    words: frozenset[str]
+    stems: frozenset[str]
     asks: str
-    prepositions: frozenset[str]
-    modals: frozenset[str]
-    degrees: frozenset[str]
-    times: frozenset[str]
     persons: frozenset[str]
-    triples: frozenset[str]
+    triples: frozenset[tuple[str, str, str]]
     pairs: frozenset[tuple[str, str]]
 
 
@@ -131,33 +152,57 @@ def read(text: str) -> Wording:
     if len(text) > _LONGEST:
         text = text[: _LONGEST // 2] + " " + text[-_LONGEST // 2 :]
     words: list[str] = []
-    names: set[str] = set()
-    starts = True
-    for token in _TOKEN.finditer(text):
-        raw = token.group()
-        parts = [raw.replace(",", "")] if raw[0].isdigit() else list(_written_out(raw.lower()))
-        words += parts
-        if raw[0].isupper() and not starts and parts[0] not in _EMPTY:
-            names.add(stem(parts[0]))
-        starts = text[token.end() : token.end() + 1] in {".", "?", "!"}
-    stems = tuple(stem(word) for word in words)
-    line = f" {' '.join(words)} "
-    kinds = frozenset(words)
+    stems: list[str] = []
+    content: list[str] = []
+    numbers: list[str] = []
+    names: list[str] = []
+    negations: list[str] = []
+    end = -1
+    for found in _TOKEN.finditer(text):
+        token = _token(found.group())
+        words += token.words
+        stems += token.stems
+        content += token.content
+        if token.numbers:
+            numbers += token.numbers
+        if token.negations:
+            negations += token.negations
+        if token.name and end >= 0 and text[end : end + 1] not in _SENTENCE_ENDS:
+            names.append(token.name)
+        end = found.end()
     return Wording(
         tuple(words),
-        stems,
-        frozenset(s for word, s in zip(words, stems, strict=True) if word not in _EMPTY),
-        frozenset(word for word in kinds if not word[0].isalpha()),
+        tuple(stems),
+        frozenset(content),
+        frozenset(numbers),
         frozenset(names),
-        tuple(sorted(word for word in words if word in NEGATIONS)),
-        _asks(words),
-        kinds & _PREPOSITIONS,
-        kinds & _MODALS,
-        kinds & _DEGREES,
-        kinds & _TIMES,
-        frozenset(_PERSONS[word] for word in kinds & _PERSONS.keys()),
-        frozenset(line[i : i + 3] for i in range(len(line) - 2)),
-        frozenset(pairwise(stems)),
+        tuple(sorted(negations)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """What one token of a text says: see `Wording`."""
+
+    words: tuple[str, ...]
+    stems: tuple[str, ...]
+    content: tuple[str, ...]
+    numbers: tuple[str, ...]
+    negations: tuple[str, ...]
+    name: str
+
+
+@lru_cache(maxsize=16_384)
+def _token(raw: str) -> _Token:
+    words = (raw.replace(",", ""),) if raw[0].isdigit() else tuple(_written_out(raw.lower()))
+    stems = tuple(map(stem, words))
+    return _Token(
+        words,
+        stems,
+        tuple(s for word, s in zip(words, stems, strict=True) if word not in _EMPTY),
+        tuple(word for word in words if not word[0].isalpha()),
+        tuple(word for word in words if word in NEGATIONS),
+        stems[0] if raw[0].isupper() and words[0] not in _EMPTY else "",
     )
 
 
@@ -173,7 +218,8 @@ def _written_out(word: str) -> Iterator[str]:
                 yield meaning
                 return
         if word.endswith("n't"):
-            yield word.removesuffix("n't")
+            if base := word.removesuffix("n't"):
+                yield base
             yield "not"
             return
         base, _, ending = word.partition("'")
@@ -186,7 +232,7 @@ def _written_out(word: str) -> Iterator[str]:
     yield _NUMBERS.get(word, word)
 
 
-def _asks(words: list[str]) -> str:
+def _asks(words: Sequence[str]) -> str:
     for i, word in enumerate(words):
         if word in _QUESTION_WORDS:
             follows = words[i + 1] if i + 1 < len(words) else ""
@@ -199,81 +245,97 @@ def has_meaning(text: str) -> bool:
     return len(text) <= LONGEST_QUESTION and bool(read(text).content)
 
 
-@dataclass(frozen=True, slots=True)
 class Difference:
-    """How a question differs from one that was answered.
+    """How a question differs from one that was answered; what is costly only when asked for.
 
     Args:
-        only_new, only_old: Content stems that the other one lacks, sorted.
-        rest_new, rest_old: What is left of them when synonyms, forms of one word and misspellings
-            are paired off.
-        synonyms, forms, misspellings: Pairs of each kind.
-        opposites: Pairs of opposites among `only_new` and `only_old`.
-        inversions: Share of pairs of shared content words that stand in the other order.
-        reordered: Whether both have the same content words, in another order.
+        new, old: The questions.
+        lexicon: What is known about words.
     """
 
-    only_new: tuple[str, ...]
-    only_old: tuple[str, ...]
+    def __init__(self, new: Wording, old: Wording, lexicon: Lexicon) -> None:
+        self._new = new
+        self._old = old
+        self._lexicon = lexicon
+        self.only_new = tuple(sorted(new.content.difference(old.stems)))
+        """Content stems that the old one lacks, sorted."""
+        self.only_old = tuple(sorted(old.content.difference(new.stems)))
+        """Content stems that the new one lacks, sorted."""
+        self.opposites = lexicon.opposites_among(self.only_new, self.only_old)
+        """Pairs of opposites among them."""
+        self.names_new = new.names.difference(old.stems)
+        """Names that the old one lacks, however written."""
+        self.names_old = old.names.difference(new.stems)
+        """Names that the new one lacks."""
+
+    @cached_property
+    def inversions(self) -> float:
+        """Share of pairs of shared content words that stand in the other order."""
+        return _inversions(self._new, self._old)
+
+    @property
+    def turned(self) -> bool:
+        """Whether both have the very same words, in another order."""
+        new, old = self._new, self._old
+        same = new.content == old.content and new.stems != old.stems
+        return same and sorted(new.stems) == sorted(old.stems)
+
+    @property
+    def reordered(self) -> bool:
+        """Whether both have the same content words, in another order."""
+        return self._new.content == self._old.content and (self.inversions > 0 or self.turned)
+
+    @cached_property
+    def pairing(self) -> Pairing:
+        """`only_new` and `only_old` with kindred words paired off."""
+        return _pair_off(self.only_new, self.only_old, self._lexicon)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Words of two questions, kindred ones paired off.
+
+    Args:
+        rest_new, rest_old: What is left of both.
+        synonyms, forms, misspellings: Pairs of each kind.
+    """
+
     rest_new: tuple[str, ...]
     rest_old: tuple[str, ...]
     synonyms: int
     forms: int
     misspellings: int
-    opposites: int
-    inversions: float
-    reordered: bool
 
 
 def compare(new: Wording, old: Wording, lexicon: Lexicon) -> Difference:
     """How a new question differs from an old one."""
-    only_new = sorted(new.content.difference(old.stems))
-    only_old = sorted(old.content.difference(new.stems))
-    counts = {"synonyms": 0, "forms": 0, "misspellings": 0}
+    return Difference(new, old, lexicon)
+
+
+def _pair_off(only_new: Sequence[str], only_old: Sequence[str], lexicon: Lexicon) -> Pairing:
+    counts = dict.fromkeys(KINSHIPS, 0)
     rest_new, rest_old = [], list(only_old)
-    opposites = sum(lexicon.opposite(one, other) for one in only_new for other in only_old)
     for word in only_new:
         for other in rest_old:
-            if lexicon.opposite(word, other):
-                continue
-            if lexicon.related(word, other):
-                counts["forms"] += 1
-            elif lexicon.misspelt(word, other):
-                counts["misspellings"] += 1
-            elif lexicon.same_meaning(word, other):
-                counts["synonyms"] += 1
-            else:
-                continue
-            rest_old.remove(other)
-            break
+            if kinship := lexicon.kinship(word, other):
+                counts[kinship] += 1
+                rest_old.remove(other)
+                break
         else:
             rest_new.append(word)
-    inversions = _inversions(new, old)
-    same = new.content == old.content
-    return Difference(
-        tuple(only_new),
-        tuple(only_old),
-        tuple(rest_new),
-        tuple(rest_old),
-        opposites=opposites,
-        inversions=inversions,
-        reordered=same and (inversions > 0 or _same_words_reordered(new, old)),
-        **counts,
-    )
-
-
-def _same_words_reordered(new: Wording, old: Wording) -> bool:
-    return new.stems != old.stems and sorted(new.stems) == sorted(old.stems)
+    return Pairing(tuple(rest_new), tuple(rest_old), **counts)
 
 
 def _inversions(new: Wording, old: Wording) -> float:
+    shared = new.content & old.content
+    n = len(shared)
+    if n < 2:
+        return 0.0
     place: dict[str, int] = {}
     for position, word in enumerate(old.stems):
         place.setdefault(word, position)
-    shared = new.content & old.content
     order = [place[word] for word in dict.fromkeys(new.stems) if word in shared]
-    n = len(order)
-    if n < 2:
+    if order == sorted(order):
         return 0.0
     swapped = sum(order[i] > order[j] for i in range(n) for j in range(i + 1, n))
     return swapped / (n * (n - 1) / 2)

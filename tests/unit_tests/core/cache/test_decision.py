@@ -19,7 +19,6 @@ TREES = Trees(
     left=np.array([1, 1, 2, 4, 4, 5]),
     right=np.array([2, 1, 2, 5, 4, 5]),
     value=np.array([0.0, -1.0, 1.0, 0.0, -2.0, 2.0]),
-    depth=2,
     base=0.25,
 )
 
@@ -29,6 +28,22 @@ TREES = Trees(
 )
 def test_trees_add_up_the_leaves(row: tuple[float, float], logit: float) -> None:
     assert TREES.score(np.array(row)) == pytest.approx(1 / (1 + math.exp(-logit)))
+
+
+def test_all_trees_at_once_score_as_one_node_after_the_other() -> None:
+    trees = shipped().trees
+    chance = np.random.default_rng(0)
+    low, high = trees.threshold.min(), trees.threshold.max()
+    for row in chance.uniform(low, high, (20, len(FEATURES))) * chance.integers(
+        0, 2, len(FEATURES)
+    ):
+        logit = trees.base
+        for node in trees.roots:
+            while trees.left[node] != node:
+                goes_left = row[trees.feature[node]] <= trees.threshold[node]
+                node = trees.left[node] if goes_left else trees.right[node]
+            logit += trees.value[node]
+        assert trees.score(row) == pytest.approx(1 / (1 + math.exp(-logit)), rel=1e-12)
 
 
 def test_trees_survive_being_written_down() -> None:
