@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from frugal_core.arrays import Floats, Ints
-from frugal_core.cache.guard import objection, passes_away
+from frugal_core.cache.guard import is_same_wording, objection, passes_away
 from frugal_core.cache.lexicon import Lexicon, english
 from frugal_core.cache.wording import (
     DEGREES,
@@ -243,7 +243,7 @@ class Decision:
         objections: list[str] = []
         for position, neighbour in enumerate(neighbours):
             old = read(neighbour.question)
-            if new.words == old.words:  # written otherwise at most: "What's", "WHAT IS"
+            if is_same_wording(new, old):
                 return Verdict(position, 1.0, tuple(objections))
             difference = compare(new, old, self.lexicon)
             if (why := objection(new, old, difference)) is None:

@@ -1,4 +1,4 @@
-"""What a child of a fork must not inherit: locks that a thread of the parent holds, and its turns."""
+"""What a child of a fork must not inherit: locks that the parent's threads hold, and its turns."""
 
 from __future__ import annotations
 

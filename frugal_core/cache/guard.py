@@ -5,14 +5,71 @@ Embeddings see "with" and "without", "2015" and "2016", "A to B" and "B to A" as
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from frugal_core.cache.wording import Difference, Wording
 
 _PASSING = frozenset(
     "today tonight yesterday tomorrow now currently latest recent recently nowadays".split()
 )
 
-_SIGNS = frozenset("$€£%+-#=<>^")
-"""Signs that change what is meant even where the other question has none: "C", "C++", "C#"."""
+_WEAK_SIGNS = frozenset("*/")
+"""All other signs change what is meant even where the other question has none: "C", "C++", "C#"."""
+
+_RIVALS = tuple(
+    frozenset(words.split())
+    for words in (
+        "before after",
+        "over under",
+        "above below",
+        "in out",
+        "on off",
+        "up down",
+        "into out",
+        "inside outside",
+        "within after outside",
+        "all some none",
+        "every some",
+        "first last",
+        "last next this",
+        "always never sometimes",
+        "often rarely seldom",
+        "most least fewest",
+        "more less fewer",
+        "he she",
+        "his her",
+        "him her",
+        "greater less smaller",
+        "larger smaller",
+        "bigger smaller",
+        "higher lower",
+        "highest lowest",
+        "better worse",
+        "best worst",
+        "faster slower",
+        "fastest slowest",
+        "older younger newer",
+        "oldest youngest newest",
+        "earlier later",
+        "longer shorter",
+        "cheaper dearer",
+        "stronger weaker",
+        "maximum minimum",
+        "max min",
+        "monday tuesday wednesday thursday friday saturday sunday",
+        "january february march april may june july august september october november december",
+        "spring summer autumn winter",
+        "north south east west",
+        "morning noon evening night",
+        "daily weekly monthly yearly",
+    )
+)
+"""Words of which each says something else, and that mean too little or too much for an embedder."""
+_RIVALS_OF: dict[str, frozenset[str]] = {}
+for _words in _RIVALS:
+    for _word in _words:
+        _RIVALS_OF[_word] = (_RIVALS_OF.get(_word, frozenset()) | _words) - {_word}
+_TURNING = ("un", "non", "dis", "il", "im", "in", "ir")
 
 
 def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
@@ -26,13 +83,17 @@ def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
         'numbers'
     """
     only_new, only_old = new.numbers - old.numbers, old.numbers - new.numbers
-    if (only_new and only_old) or not _SIGNS.isdisjoint(only_new | only_old):
+    if (only_new and only_old) or any(map(_is_sign, only_new | only_old)):
         return "numbers"
+    if new.words == old.words and new.marks != old.marks:
+        return "signs"
+    if new.quotations and old.quotations and new.quotations != old.quotations:
+        return "quotation"
     if len(new.negations) != len(old.negations):
         return "negation"
-    if difference.opposites:
+    if difference.opposites or _are_rivals(new.words, old.words):
         return "opposites"
-    if difference.turned:
+    if difference.turned or _turned(new.persons, old.persons):
         return "order"
     if difference.names_new and difference.names_old:
         rest_new, rest_old = difference.pairing.rest_new, difference.pairing.rest_old
@@ -40,9 +101,56 @@ def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
             difference.names_new.isdisjoint(rest_new) or difference.names_old.isdisjoint(rest_old)
         ):
             return "names"
+    if difference.strange:
+        return "unknown words"
     return None
 
 
 def passes_away(new: Wording) -> bool:
     """Whether the answer depends on the moment: "today", "latest"."""
     return not _PASSING.isdisjoint(new.words)
+
+
+def is_same_wording(new: Wording, old: Wording) -> bool:
+    """Whether two questions differ in nothing but how they are written: "What's", "WHAT IS".
+
+    Example:
+        >>> from frugal_core.cache.wording import read
+        >>> is_same_wording(read("what's C?"), read("What is C"))
+        True
+        >>> is_same_wording(read("2 - 3"), read("2 + 3"))
+        False
+    """
+    return (
+        new.words == old.words
+        and new.marks == old.marks
+        and new.quotations == old.quotations
+        # Who writes no name in capitals may mean one all the same.
+        and (new.names == old.names or not new.names or not old.names)
+    )
+
+
+def _is_sign(number: str) -> bool:
+    return not number[0].isalnum() and number not in _WEAK_SIGNS
+
+
+def _are_rivals(new: Sequence[str], old: Sequence[str]) -> bool:
+    """Whether a word of one question stands against its rival in the other."""
+    only_new, only_old = set(new).difference(old), set(old).difference(new)
+    if not only_new or not only_old:
+        return False
+    if any(not only_old.isdisjoint(_RIVALS_OF[word]) for word in only_new if word in _RIVALS_OF):
+        return True
+    return any(_turns(one, other) or _turns(other, one) for one in only_new for other in only_old)
+
+
+def _turns(word: str, turned: str) -> bool:
+    """Whether one word is the other with a prefix that turns its meaning: used, unused."""
+    if len(word) < 3 or not turned.endswith(word):
+        return False
+    return turned[: -len(word)] in _TURNING
+
+
+def _turned(new: Sequence[str], old: Sequence[str]) -> bool:
+    """Whether the same persons change places: "Did I lend you", "Did you lend me"."""
+    return new != old and len(new) > 1 and sorted(new) == sorted(old)

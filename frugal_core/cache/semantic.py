@@ -136,8 +136,9 @@ class SemanticCache:
                 are considered.
             semantic: Whether another wording may be served.
         """
+        _check_text(question)
         hit = self._exact(question, partition)
-        if hit is None and semantic and self._by_meaning and has_meaning(question):
+        if hit is None and semantic and self._by_meaning:
             hit = self._guard("lookup", lambda: self._semantic(question, partition))
         events = {"lookup": 1} if hit is None else {"lookup": 1, hit.layer: 1}
         self._guard("count", lambda: self._feedback.count(events))
@@ -164,6 +165,7 @@ class SemanticCache:
         Raises:
             FrugalError: if the answer is not JSON.
         """
+        _check_text(question)
         _check_json(answer)
         names = (tags,) if isinstance(tags, str) else tuple(tags)
         self._guard("store", lambda: self._add(question, answer, partition, names, semantic))
@@ -332,6 +334,8 @@ class SemanticCache:
         return None if entry is None else self._hit(entry, "exact", 1.0)
 
     def _semantic(self, question: str, partition: str) -> Hit | None:
+        if not has_meaning(question):
+            return None
         certificate = self._feedback.certificate()
         if not certificate.serves and not self._sample.rate:
             return None
@@ -365,8 +369,10 @@ class SemanticCache:
         self, question: str, answer: Any, partition: str, tags: Sequence[str], semantic: bool
     ) -> None:
         vector: Vector | None = None
-        if semantic and self._by_meaning and has_meaning(question):
-            vector = self._guard("embed", lambda: self._vector(question))
+        if semantic and self._by_meaning:
+            vector = self._guard(
+                "embed", lambda: self._vector(question) if has_meaning(question) else None
+            )
         expires = None if self.ttl is None else time.time() + self.ttl
         self.rows.add(
             [
@@ -386,9 +392,7 @@ class SemanticCache:
             self._since_eviction += 1
             # Counting the rows on every call would cost more than a few entries too many.
             if self._since_eviction >= max(1, self.max_entries // 100):
-                self._since_eviction = (
-                    max_entries or 0
-                )  # the first store looks what others have left
+                self._since_eviction = 0
                 self.rows.evict(self.max_entries, self.scope)
 
     def _have_judged(self, question: str, entry: Entry, score: float, served: bool) -> None:
@@ -431,6 +435,11 @@ def _check(
         raise FrugalError(f"max_entries {max_entries!r}: at least 1, or None for no limit")
     if not 0 <= judge_rate <= 1:
         raise FrugalError(f"judge_rate {judge_rate!r}: a share from 0 to 1")
+
+
+def _check_text(question: object) -> None:
+    if not isinstance(question, str):
+        raise FrugalError(f"question is {type(question).__name__}: give a string")
 
 
 def _check_json(answer: Any) -> None:

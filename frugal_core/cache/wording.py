@@ -9,8 +9,11 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from frugal_core.cache.lexicon import KINSHIPS, Lexicon, stem
+from frugal_core.cache.marks import combining, marks, normalised, quotations, symbols
 
-_TOKEN = re.compile(r"\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[$€£%+#*/=<>^]|-(?=\d)")
+_LETTERS = rf"[^\W\d_](?:[^\W\d_]|[{combining()}])*"
+_TOKEN = re.compile(rf"\d+(?:[.,:/]\d+)*|{_LETTERS}(?:['’]{_LETTERS})*|[$€£%+#*/=<>^|~]|-(?=\d)")
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 LONGEST_QUESTION = 1000
 """Characters; of longer texts an embedder reads too little to tell them apart."""
 _LONGEST = 2000  # characters; of a longer text the beginning and the end are read
@@ -103,6 +106,7 @@ class Wording:
         numbers: Numbers as digits, and signs: "$", "%", "+", "<", ...
         names: Stems of capitalised words within a sentence.
         negations: Words that negate.
+        text: What was read.
     """
 
     words: tuple[str, ...]
@@ -111,6 +115,22 @@ class Wording:
     numbers: frozenset[str]
     names: frozenset[str]
     negations: tuple[str, ...]
+    text: str
+
+    @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """Signs and brackets in order; see `frugal_core.cache.marks`."""
+        return marks(self.text)
+
+    @cached_property
+    def quotations(self) -> frozenset[str]:
+        """What is quoted."""
+        return quotations(self.text)
+
+    @cached_property
+    def persons(self) -> tuple[str, ...]:
+        """Those that pronouns stand for, as "I", "he", ..., in order."""
+        return tuple([_PERSONS[word] for word in self.words if word in _PERSONS])
 
     @cached_property
     def detail(self) -> Detail:
@@ -120,7 +140,7 @@ class Wording:
             frozenset(self.words),
             frozenset(self.stems),
             _asks(self.words),
-            frozenset([_PERSONS[word] for word in self.words if word in _PERSONS]),
+            frozenset(self.persons),
             frozenset(zip(line, line[1:], line[2:], strict=False)),
             frozenset(pairwise(self.stems)),
         )
@@ -151,6 +171,7 @@ def read(text: str) -> Wording:
     """Take a question apart."""
     if len(text) > _LONGEST:
         text = text[: _LONGEST // 2] + " " + text[-_LONGEST // 2 :]
+    text = normalised(text)
     words: list[str] = []
     stems: list[str] = []
     content: list[str] = []
@@ -174,9 +195,10 @@ def read(text: str) -> Wording:
         tuple(words),
         tuple(stems),
         frozenset(content),
-        frozenset(numbers),
+        frozenset(numbers + symbols(text)),
         frozenset(names),
         tuple(sorted(negations)),
+        text,
     )
 
 
@@ -194,7 +216,10 @@ class _Token:
 
 @lru_cache(maxsize=16_384)
 def _token(raw: str) -> _Token:
-    words = (raw.replace(",", ""),) if raw[0].isdigit() else tuple(_written_out(raw.lower()))
+    if raw[0].isdigit():
+        words: tuple[str, ...] = (raw.replace(",", "") if _THOUSANDS.fullmatch(raw) else raw,)
+    else:
+        words = tuple(_written_out(raw.lower()))
     stems = tuple(map(stem, words))
     return _Token(
         words,
@@ -284,6 +309,12 @@ class Difference:
     def reordered(self) -> bool:
         """Whether both have the same content words, in another order."""
         return self._new.content == self._old.content and (self.inversions > 0 or self.turned)
+
+    @property
+    def strange(self) -> bool:
+        """Whether each has a word left that the lexicon does not know: a name, another language."""
+        pairing, knows = self.pairing, self._lexicon.knows
+        return not (all(map(knows, pairing.rest_new)) or all(map(knows, pairing.rest_old)))
 
     @cached_property
     def pairing(self) -> Pairing:

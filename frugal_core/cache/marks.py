@@ -1,0 +1,68 @@
+"""What stands between the words of a question: signs and quotations, which embedders hardly see."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−﹣－", "-"))
+# Between words of prose; whether it stands there or not says nothing.
+_HARMLESS = re.compile(
+    r"""['"‘’‚“”„«»`´]|(?<![\d)!])[.?!…]+(?=\s|$)|(?<=[\d)])[.?…]+(?=\s|$)|[,;:](?=\s|$)"""
+    r"""|(?<=[^\W\d_])-(?=[^\W\d_])|(?<=\d)[.,:/](?=\d)"""
+)
+_MARK = re.compile(r"[^\w\s]|_")
+_QUOTED = re.compile(
+    r"""["“„]([^"“”„]{1,200})["“”]|(?<!\w)['‘]([^'‘’]{1,100})['’](?!\w)|`([^`]{1,200})`"""
+)
+
+
+def normalised(text: str) -> str:
+    """A text with one character for what looks or means the same: full-width letters, dashes."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_DASHES)
+
+
+def marks(text: str) -> tuple[str, ...]:
+    """Signs and brackets in order, without what prose puts between words.
+
+    Example:
+        >>> marks("(2 + 3) * 4?") == marks("2 + (3 * 4)?")
+        False
+        >>> marks("Well, what is an e-mail?") == marks("well what is an e mail")
+        True
+    """
+    return tuple(_MARK.findall(_HARMLESS.sub(" ", text)))
+
+
+def symbols(text: str) -> list[str]:
+    """Characters beyond ASCII that are symbols: of mathematics, currencies, faces."""
+    if text.isascii():
+        return []
+    return [one for one in text if not one.isascii() and unicodedata.category(one)[0] == "S"]
+
+
+def quotations(text: str) -> frozenset[str]:
+    """What stands in quotation marks, letter for letter.
+
+    Example:
+        >>> quotations("Is 'colour' or \\"color\\" right?") == {"colour", "color"}
+        True
+    """
+    if "'" not in text and not any(mark in text for mark in '"“„‘`'):
+        return frozenset()
+    return frozenset("".join(found) for found in _QUOTED.findall(text))
+
+
+def combining() -> str:
+    """The marks that belong to the letter before them, as ranges of a regular expression's class.
+
+    Vowels of Hindi and tones of Thai are such marks.
+    """
+    ranges: list[list[int]] = []
+    for code in (*range(0x300, 0x1E00), *range(0x20D0, 0x2100), *range(0xA600, 0xAC00)):
+        if unicodedata.category(chr(code))[0] == "M":
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
