@@ -149,19 +149,14 @@ def _answered(prompt: str, llm_string: str) -> Run | None:
 
 
 class Router(StreamCache):
-    """LangChain's global cache while there are callbacks; one per process."""
+    """LangChain's global cache while there are callbacks.
 
-    def __init__(self) -> None:
-        self.fallback: BaseCache | None = None
-        self._lock = threading.Lock()
+    Args:
+        fallback: The global cache before it; answers for all runs without a callback.
+    """
 
-    def install(self) -> None:
-        """Become the global cache; the one that is there now answers for all other runs."""
-        with self._lock:
-            there = get_llm_cache()
-            if there is not self:
-                self.fallback = there
-                set_llm_cache(self)
+    def __init__(self, fallback: BaseCache | None) -> None:
+        self.fallback = fallback
 
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """The answer of the run's cache; of the former global cache outside of runs."""
@@ -231,4 +226,12 @@ class Router(StreamCache):
             self.fallback.give_up(prompt, llm_string)
 
 
-ROUTER = Router()
+_installing = threading.Lock()
+
+
+def install() -> None:
+    """Make a router the global cache, if none is."""
+    with _installing:
+        there = get_llm_cache()
+        if not isinstance(there, Router):
+            set_llm_cache(Router(there))

@@ -13,7 +13,7 @@ from langchain_core.outputs import LLMResult
 from frugal_core.cache.calls import SHORT_PATIENCE
 from langchain_frugal._cache_answers import LangChainControls
 from langchain_frugal._cache_messages import asked
-from langchain_frugal._cache_router import ROUTER, Run, StreamCache, ended_run, open_run
+from langchain_frugal._cache_router import Run, StreamCache, ended_run, install, open_run
 from langchain_frugal._cache_warming import keep
 
 
@@ -124,7 +124,7 @@ class SemanticCacheCallback(LangChainControls, BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A run begins: what it looks up is ours."""
-        ROUTER.install()
+        install()
         run = Run(
             run_id,
             self._calls,

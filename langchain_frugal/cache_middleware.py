@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
+from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from frugal_core.cache.calls import Asked
@@ -89,16 +92,28 @@ def _asked(request: ModelRequest[Any]) -> Asked | None:
     if request.response_format is not None:
         return None
     try:
+        model = _resolved(request.model)
         kwargs = dict(request.model_settings)
         if request.tools:
             kwargs["tools"] = [_tool(tool) for tool in request.tools]
             kwargs["tool_choice"] = request.tool_choice
         system = [request.system_message] if request.system_message is not None else []
-        return asked(
-            prompt_of([*system, *request.messages]), request.model._get_llm_string(**kwargs)
-        )
-    except (TypeError, ValueError):  # a tool or a model that cannot be written down
+        return asked(prompt_of([*system, *request.messages]), model._get_llm_string(**kwargs))
+    except Exception:  # a tool or a model that cannot be written down; models raise what they like
         return None
+
+
+def _resolved(model: Any) -> BaseChatModel:
+    """The model that this run's configuration chooses."""
+    config = ensure_config()
+    if isinstance(model, DynamicRunnable):
+        model, _ = model.prepare(config)
+    choose = getattr(model, "_model", None)  # of `init_chat_model` without a model
+    if not isinstance(model, BaseChatModel) and callable(choose):
+        model = choose(config)
+    if not isinstance(model, BaseChatModel):
+        raise TypeError(f"{type(model).__name__} is no chat model")
+    return model
 
 
 def _tool(tool: Any) -> dict[str, Any]:

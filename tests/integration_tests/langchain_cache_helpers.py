@@ -13,7 +13,6 @@ from langchain_core.runnables import RunnableConfig
 from langchain_openai import ChatOpenAI
 
 from langchain_frugal import SemanticCacheCallback
-from langchain_frugal._cache_router import ROUTER
 from tests.servers import Answer, Request, ScriptedServer
 
 ASKED = "How do I learn Python quickly?"
@@ -51,5 +50,4 @@ def no_global_cache() -> Iterator[None]:
     set_llm_cache(None)
     yield
     set_llm_cache(None)
-    ROUTER.fallback = None
     assert get_llm_cache() is None
