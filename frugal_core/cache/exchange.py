@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from frugal_core.cache.asking import split
 from frugal_core.cache.semantic import SemanticCache
 from frugal_core.cache.store.base import Entry, NewEntry, Selection, Store, Vector, unit
 from frugal_core.cache.store.gptcache_rows import WRONG, joined
-from frugal_core.cache.wording import has_meaning
 from frugal_core.embedding import Embedder, MiniLM
 from frugal_core.errors import FrugalError, is_number
 
@@ -153,7 +153,8 @@ def _entry(store: Store, line: Line, scope: str | None, partition: str) -> NewEn
     cache = SemanticCache(store, scope=own)
     within = partition if line.partition is None else line.partition
     key = line.key or cache.key(line.question, within)
-    space = line.space or cache.space(within)
+    _, frame = split(line.question) or ("", "")
+    space = line.space or cache.space(within, frame)
     return NewEntry(key, space, own, line.question, line.answer, None, line.tags, line.expires)
 
 
@@ -169,9 +170,10 @@ def _is_newer(entry: Entry | None, created: float) -> bool:
 
 def _vectors(embedder: Embedder, texts: list[str]) -> list[Vector | None]:
     """Vectors of those texts that have a meaning of their own."""
-    meant = [text for text in dict.fromkeys(texts) if has_meaning(text)]
+    asked = [(split(text) or ("", ""))[0] for text in texts]
+    meant = [text for text in dict.fromkeys(asked) if text]
     found = dict(zip(meant, map(unit, embedder.embed(meant)), strict=True))
-    return [found.get(text) for text in texts]
+    return [found.get(text) for text in asked]
 
 
 def read_lines(path: Path) -> list[Line]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from frugal_core.cache.asking import asked_in, split
 from frugal_core.cache.calibration import CacheCertificate
 from frugal_core.cache.decision import Decision, Neighbour
 from frugal_core.cache.decision import shipped as shipped_decision
@@ -30,7 +31,6 @@ from frugal_core.cache.store.base import (
     unit,
 )
 from frugal_core.cache.turns import POLL, Turn, Waiting
-from frugal_core.cache.wording import has_meaning
 from frugal_core.embedding import embedder_of
 from frugal_core.errors import FrugalError, describe
 
@@ -326,27 +326,29 @@ class SemanticCache:
     def key(self, question: str, partition: str) -> str:
         return digest("key", self.scope, partition, question)
 
-    def space(self, partition: str) -> str:
-        return digest("space", self.scope, partition, self.embedder.id)
+    def space(self, partition: str, frame: str = "") -> str:
+        around = [frame] if frame else []
+        return digest("space", self.scope, partition, self.embedder.id, *around)
 
     def _exact(self, question: str, partition: str) -> Hit | None:
         entry = self._guard("lookup", lambda: self.rows.exact(self.key(question, partition)))
         return None if entry is None else self._hit(entry, "exact", 1.0)
 
     def _semantic(self, question: str, partition: str) -> Hit | None:
-        if not has_meaning(question):
+        if (found := split(question)) is None:
             return None
+        asked, frame = found
         certificate = self._feedback.certificate()
         if not certificate.serves and not self._sample.rate:
             return None
-        vector = self._vector(question)
+        vector = self._vector(asked)
         near = [
             candidate
-            for candidate in self.rows.nearest(self.space(partition), vector, NEIGHBOURS)
+            for candidate in self.rows.nearest(self.space(partition, frame), vector, NEIGHBOURS)
             if not candidate.entry.wrong
         ]
         verdict = self.decision.judge(
-            question, [Neighbour(c.entry.question, c.cosine) for c in near]
+            asked, [Neighbour(asked_in(c.entry.question), c.cosine) for c in near]
         )
         if verdict.position is None:
             return None
@@ -369,16 +371,15 @@ class SemanticCache:
         self, question: str, answer: Any, partition: str, tags: Sequence[str], semantic: bool
     ) -> None:
         vector: Vector | None = None
-        if semantic and self._by_meaning:
-            vector = self._guard(
-                "embed", lambda: self._vector(question) if has_meaning(question) else None
-            )
+        asked, frame = split(question) or ("", "")
+        if semantic and self._by_meaning and asked:
+            vector = self._guard("embed", lambda: self._vector(asked))
         expires = None if self.ttl is None else time.time() + self.ttl
         self.rows.add(
             [
                 NewEntry(
                     self.key(question, partition),
-                    self.space(partition),
+                    self.space(partition, frame),
                     self.scope,
                     question,
                     answer,

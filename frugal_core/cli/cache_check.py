@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]:
     """Whether a question would be served, by which layer, and why; nothing is counted or stored."""
+    from frugal_core.cache.asking import asked_in, split
     from frugal_core.cache.decision import Neighbour
     from frugal_core.cache.semantic import NEIGHBOURS
-    from frugal_core.cache.wording import has_meaning
 
     certificate = cache.certificate()
     found: dict[str, Any] = {
@@ -31,14 +31,18 @@ def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]
     if exact is not None:
         found |= {"served": True, "layer": "exact", "from": exact.question, "score": 1.0}
         return found | {"why": "the same question is stored"}
-    if not has_meaning(question):
-        return found | {"why": "it has no words to be compared by meaning, or too many"}
+    parts = split(question)
+    if parts is None:
+        return found | {"why": "it is not clear what is asked, or it has no words to be compared"}
+    asked, frame = parts
     if not certificate.serves:
         return found | {"why": certificate.sentence}
-    (vector,) = cache.embedder.embed([question])
+    (vector,) = cache.embedder.embed([asked])
     decided = False
-    for near in cache.rows.nearest(cache.space(partition), vector, NEIGHBOURS):
-        verdict = cache.decision.judge(question, [Neighbour(near.entry.question, near.cosine)])
+    for near in cache.rows.nearest(cache.space(partition, frame), vector, NEIGHBOURS):
+        verdict = cache.decision.judge(
+            asked, [Neighbour(asked_in(near.entry.question), near.cosine)]
+        )
         score = verdict.score if verdict.position is not None else None
         if near.entry.wrong:
             why = "reported wrong"

@@ -13,13 +13,9 @@ from frugal_core.compress.protect import protected_spans
 from frugal_core.compress.segment import segment
 from frugal_core.compress.values import Compression
 from frugal_core.errors import FrugalError
+from frugal_core.text import LABELLED_QUESTION
 from frugal_core.tokens import Counter, default_counter
 
-_LABELLED = re.compile(
-    r"^[ \t>*#]*(?:user(?:'s)? |the |my )?(?:question|query|q|frage|pregunta|domanda|вопрос|问题|"
-    r"問題|質問|คำถาม|질문)\**[ \t]*[:：]\**[ \t]*\n?[ \t]*(\S[^\n]*)",
-    re.IGNORECASE | re.MULTILINE,
-)
 _ASKS = re.compile(r"[?？؟][\"'”’」)\]]*$")
 _LONGEST_FRAME = 600  # characters of a first or last line that is taken for an instruction
 _LONGEST_QUESTION = 300
@@ -138,7 +134,7 @@ def find_question(text: str) -> str:
         >>> find_question("Context: it rains.\\nQuestion: Where does it rain?\\nAnswer:")
         'Where does it rain?'
     """
-    labelled = _LABELLED.findall(text)
+    labelled = LABELLED_QUESTION.findall(text)
     if labelled:
         return str(labelled[-1]).strip()
     lines = _lines(text)

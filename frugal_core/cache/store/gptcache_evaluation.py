@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from frugal_core.cache.asking import split
 from frugal_core.cache.calibration import CacheCertificate, Evidence, certify
 from frugal_core.cache.calibration import shipped as shipped_evidence
 from frugal_core.cache.decision import Neighbour
 from frugal_core.cache.decision import shipped as shipped_decision
 from frugal_core.cache.store.gptcache_import import import_gptcache
-from frugal_core.cache.wording import has_meaning
 from frugal_core.embedding import MiniLM
 from frugal_core.errors import FrugalError, describe
 
@@ -97,10 +97,13 @@ class FrugalEvaluation:
             return False
         if question == stored:
             return True
-        if not self._certificate.serves or not has_meaning(question) or not has_meaning(stored):
+        asked, kept = split(question), split(stored)
+        if not self._certificate.serves or asked is None or kept is None or asked[1] != kept[1]:
             return False
-        neighbour = Neighbour(stored, self._cosine(question, stored, new, old))
-        verdict = shipped_decision().judge(question, [neighbour])
+        if asked[1]:  # GPTCache's vectors are of the whole texts
+            new = old = {}
+        neighbour = Neighbour(kept[0], self._cosine(asked[0], kept[0], new, old))
+        verdict = shipped_decision().judge(asked[0], [neighbour])
         return verdict.position is not None and verdict.score >= self._certificate.threshold
 
     def _cosine(

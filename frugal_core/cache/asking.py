@@ -1,0 +1,51 @@
+"""What in a text is asked, and what stands around it: context must match exactly.
+
+Prompts often hold retrieved passages and the question in one message. Passages about "city 3" and
+"city 4" mean nearly the same to an embedder.
+"""
+
+from __future__ import annotations
+
+import re
+
+from frugal_core.cache.wording import has_meaning
+from frugal_core.text import LABELLED_QUESTION
+
+_LONGEST = 400  # characters of a single line that is one question
+_CONTEXT = re.compile(r"\b(?:context|passage|document|source|text|article)s?\s*:", re.IGNORECASE)
+_PLACE = "\0"
+
+
+def split(text: str) -> tuple[str, str] | None:
+    """A text as the question in it and the rest; None if it is not clear what is asked.
+
+    Args:
+        text: One line is a question, unless it is long or names its context. Of several lines, the
+            question is what follows a label such as "Question:", or the only line that ends with a
+            question mark.
+
+    Returns:
+        The question, which has words to compare, and the text without it, empty for one line.
+
+    Example:
+        >>> split("What is the capital of Peru?")
+        ('What is the capital of Peru?', '')
+        >>> split("Context: Lima is old.\\nQuestion: How old is Lima?")
+        ('How old is Lima?', 'Context: Lima is old.\\nQuestion: \\x00')
+        >>> split("Mend this:\\nreturn x - 1")
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        is_long = len(text) > _LONGEST or _CONTEXT.search(text)
+        return None if is_long or not has_meaning(text) else (text, "")
+    asking = [str(found).strip() for found in LABELLED_QUESTION.findall(text)]
+    asking = asking or [line for line in lines if line.endswith(("?", "？", "؟"))]
+    if len(asking) != 1 or text.count(asking[0]) != 1 or not has_meaning(asking[0]):
+        return None
+    return asking[0], text.replace(asking[0], _PLACE)
+
+
+def asked_in(text: str) -> str:
+    """The question in a text; the text itself where that is not clear."""
+    found = split(text)
+    return found[0] if found else text

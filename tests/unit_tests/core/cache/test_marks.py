@@ -1,0 +1,53 @@
+"""Signs, quotations, rival words and other scripts: what embedders hardly see."""
+
+from __future__ import annotations
+
+import pytest
+
+from frugal_core.cache.guard import is_same_wording, objection
+from frugal_core.cache.lexicon import english
+from frugal_core.cache.wording import compare, read
+
+APART = [
+    ("(2+3)*4", "2+(3*4)", "signs"),
+    ("What is 1,5 times 2?", "What is 15 times 2?", "numbers"),
+    ("What does a && b mean?", "What does a || b mean?", "numbers"),
+    ("What is 5!", "What is 5?", "signs"),
+    ("What is 3 × 4?", "What is 3 ÷ 4?", "numbers"),
+    ("What is 10 \u2212 4?", "What is 10 + 4?", "numbers"),
+    ("Compute x - y", "Compute x y", "signs"),
+    ("Plot [a, b)", "Plot (a, b]", "signs"),
+    ("What is meant by 😀?", "What is meant by 😡?", "numbers"),
+    ("A loss of (3) million?", "A loss of 3 million?", "signs"),
+    ("Is 'Paris' spelt so?", "Is 'paris' spelt so?", "quotation"),
+    ("Is the word 'colour' British?", "Is the word 'color' British?", "quotation"),
+    ("दिन क्या है", "दान क्या है", "unknown words"),
+    ("เสื่อ คืออะไร", "เสื้อ คืออะไร", "unknown words"),
+    ("May I eat before surgery?", "May I eat after surgery?", "opposites"),
+    ("How do I zoom in?", "How do I zoom out?", "opposites"),
+    ("Open on monday?", "Open on tuesday?", "opposites"),
+    ("Are some snakes poisonous?", "Are all snakes poisonous?", "opposites"),
+    ("Is Python faster than Java?", "Is Python slower than Java?", "opposites"),
+    ("Refund of a used ticket?", "Refund of an unused ticket?", "opposites"),
+    ("Did I lend you money?", "Did you lend me money?", "order"),
+]
+SAME = [
+    ("What is the capital of France?", "what is the capital of france"),
+    ("What's an e-mail?", "WHAT IS AN E MAIL??"),
+    ("Well, does it cost 1,000 dollars?", "well does it cost 1000 dollars"),
+    ("Is it cheap \u2014 or dear?", "Is it cheap - or dear?"),
+    ("\uff37\uff48\uff41\uff54 is this?", "What is this?"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "why"), APART)
+def test_what_an_embedder_takes_for_the_same_is_forbidden(one: str, other: str, why: str) -> None:
+    for new, old in ((read(one), read(other)), (read(other), read(one))):
+        assert not is_same_wording(new, old)
+        assert objection(new, old, compare(new, old, english())) == why
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_what_is_written_otherwise_at_most_is_the_same(one: str, other: str) -> None:
+    assert is_same_wording(read(one), read(other))
+    assert is_same_wording(read(other), read(one))
