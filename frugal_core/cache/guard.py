@@ -70,6 +70,7 @@ for _words in _RIVALS:
     for _word in _words:
         _RIVALS_OF[_word] = (_RIVALS_OF.get(_word, frozenset()) | _words) - {_word}
 _TURNING = ("un", "non", "dis", "il", "im", "in", "ir")
+_TURNING_AT = frozenset(prefix[0] for prefix in _TURNING)
 
 
 def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
@@ -141,14 +142,13 @@ def _are_rivals(new: Sequence[str], old: Sequence[str]) -> bool:
         return False
     if any(not only_old.isdisjoint(_RIVALS_OF[word]) for word in only_new if word in _RIVALS_OF):
         return True
-    return any(_turns(one, other) or _turns(other, one) for one in only_new for other in only_old)
+    return _turns(only_new, only_old) or _turns(only_old, only_new)
 
 
-def _turns(word: str, turned: str) -> bool:
-    """Whether one word is the other with a prefix that turns its meaning: used, unused."""
-    if len(word) < 3 or not turned.endswith(word):
-        return False
-    return turned[: -len(word)] in _TURNING
+def _turns(ones: set[str], others: set[str]) -> bool:
+    """Whether a word stands among the others without its prefix, as "used" for "unused"."""
+    turned = (word.removeprefix(p) for word in ones if word[:1] in _TURNING_AT for p in _TURNING)
+    return any(len(word) > 2 and word in others for word in turned)
 
 
 def _turned(new: Sequence[str], old: Sequence[str]) -> bool:

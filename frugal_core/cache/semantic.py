@@ -347,8 +347,10 @@ class SemanticCache:
             for candidate in self.rows.nearest(self.space(partition, frame), vector, NEIGHBOURS)
             if not candidate.entry.wrong
         ]
+        stored = [c.entry.question for c in near]
+        questions = map(asked_in, stored) if frame else stored
         verdict = self.decision.judge(
-            asked, [Neighbour(asked_in(c.entry.question), c.cosine) for c in near]
+            asked, [Neighbour(q, c.cosine) for q, c in zip(questions, near, strict=True)]
         )
         if verdict.position is None:
             return None
