@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frugal_core.cascade import Judge, Reply
-from frugal_core.recording import normalise
+from frugal_core.grading import normalise
 
 
 @dataclass(frozen=True)
