@@ -14,6 +14,10 @@ Layers = Literal["none", "exact", "semantic"]
 
 WARM = 0.3
 """Temperature above which answers are meant to differ."""
+_ACTS = re.compile(
+    r"^\s*Action:.*?^\s*Action Input:|<execute>", re.IGNORECASE | re.MULTILINE | re.DOTALL
+)
+_PROGRAM_READS = re.compile(r"\A\s*Observation:|\bJSON schema to follow\b", re.IGNORECASE)
 _SHORT = 6
 """Words; a shorter follow-up rarely says what it is about."""
 _LEANING = re.compile(
@@ -47,6 +51,21 @@ def leans_on_history(question: str) -> bool:
     return len(question.split()) < _SHORT or _LEANING.search(question) is not None
 
 
+def acts(answer: str) -> bool:
+    """Whether an answer calls a tool in words, as agents that reason in text do, or runs code.
+
+    Args:
+        answer: Its text.
+
+    Example:
+        >>> acts("Thought: I look it up.\\nAction: search\\nAction Input: {'query': 'Paris'}")
+        True
+        >>> acts("Thought: I can answer.\\nAnswer: Paris")
+        False
+    """
+    return _ACTS.search(answer) is not None
+
+
 def stands_for_itself(
     question: str,
     *,
@@ -68,6 +87,9 @@ def stands_for_itself(
         choices: Answers asked for at once.
     """
     if not question.strip() or not text_only or constrained or choices > 1:
+        return False
+    # A tool's result, or a text that a program will read the answer to.
+    if _PROGRAM_READS.search(question):
         return False
     # Who sets a high temperature wants another answer each time, to other words at least.
     if temperature is not None and temperature > WARM:
