@@ -148,10 +148,15 @@ def _pack_message(message: AIMessage) -> dict[str, Any] | None:
 
 def _foreign(answer: dict[str, Any]) -> dict[str, Any]:
     """What another framework has kept, as we would have: its text and the model's name."""
-    message = {"additional_kwargs": {}, "tool_calls": [], "name": None, "parsed": False}
-    metadata = {"model_name": answer[MODEL]} if answer[MODEL] else {}
-    content = {"content": str(answer[TEXT]), "response_metadata": metadata}
-    return {"message": {**message, **content}, "info": None}
+    message = {
+        "content": str(answer[TEXT]),
+        "additional_kwargs": {},
+        "response_metadata": {"model_name": answer[MODEL]} if answer[MODEL] else {},
+        "tool_calls": [],
+        "name": None,
+        "parsed": False,
+    }
+    return {"message": message, "info": None}
 
 
 def _unpack(packed: dict[str, Any], hit: Hit) -> Generation:

@@ -1,3 +1,24 @@
-"""LlamaIndex parts of frugal-cascade; none is written yet, the policy files are the same."""
+"""LlamaIndex parts of frugal-cascade: pay less for LLM calls without losing quality."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llama_index_frugal.cache import SemanticCacheCallback
+
+__all__ = ["SemanticCacheCallback"]
+
+_HOMES = {"SemanticCacheCallback": "cache"}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: LlamaIndex alone takes four seconds of processor time to import.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,123 @@
+"""What tells one model from another in a cache key, without anything secret."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Set
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+from llama_index.core.base.llms.generic_utils import messages_to_prompt
+from llama_index.core.llms import LLM
+from llama_index.core.llms.llm import default_completion_to_prompt
+from llama_index.core.tools.types import BaseTool
+from pydantic import BaseModel
+
+from frugal_core.cache.partition import digest
+
+SECRET = re.compile(
+    r"(?:api|access|secret|private|account|subscription)_?key|secret|password|credential|headers"
+    r"|(?:^|_)token$|^auth|cookie",
+    re.IGNORECASE,
+)
+"""Names of what may be rotated without changing an answer, and must not be written down."""
+_USER = re.compile(r"(?<=://)[^/@\s]+@")
+_TRANSPORT = frozenset({"max_retries", "timeout", "request_timeout", "reuse_client", "verbose"})
+_NOT_ASKED = frozenset({"callback_manager", "rate_limiter", "output_parser"})
+_DEFAULTS: tuple[Any, ...] = (messages_to_prompt, default_completion_to_prompt)
+
+
+def identity(llm: LLM) -> dict[str, Any]:
+    """A model's class and everything of it that may shape an answer.
+
+    Of private attributes only texts and switches are taken: numbers there are mostly counters.
+    """
+    kind = type(llm)
+    fields = kind.model_fields
+    hidden = {
+        name: described(getattr(llm, name, None))
+        for name, field in fields.items()
+        if field.exclude and name not in _NOT_ASKED
+    }
+    private = {
+        name: value
+        for name, value in (llm.__pydantic_private__ or {}).items()
+        if isinstance(value, str | bool) and not SECRET.search(name)
+    }
+    known: dict[str, Any] = {}
+    with suppress(ValueError):  # OpenAI's for models that it does not know by name
+        known = llm.to_payload()
+    shown = {**known, **llm.to_dict()}
+    return {
+        "class": [f"{base.__module__}.{base.__qualname__}" for base in real_classes(kind)[:1]],
+        "shown": described(shown),
+        "hidden": hidden,
+        "private": private,
+    }
+
+
+def real_classes(kind: type) -> list[type]:
+    """A class and its bases, without the classes that the cache makes."""
+    return [base for base in kind.__mro__ if "frugal_base" not in vars(base)]
+
+
+def described(value: Any) -> Any:
+    """A value as JSON that is the same in every process, without secrets.
+
+    What cannot be described, such as an object of an unknown class, is told apart from everything
+    else: it is never found again in another process.
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return _USER.sub("", value)
+    if isinstance(value, Mapping):
+        return {
+            str(name): described(one)
+            for name, one in value.items()
+            if not (SECRET.search(str(name)) or name in _TRANSPORT)
+        }
+    if isinstance(value, list | tuple):
+        return [described(one) for one in value]
+    if isinstance(value, Set):
+        return sorted((described(one) for one in value), key=digest)
+    if isinstance(value, BaseTool):
+        return value.metadata.to_openai_tool(skip_length_check=True)
+    if isinstance(value, LLM):
+        return identity(value)
+    if isinstance(value, type):
+        schema = value.model_json_schema() if issubclass(value, BaseModel) else None
+        return [f"{value.__module__}.{value.__qualname__}", schema]
+    if isinstance(value, BaseModel):
+        return [f"{type(value).__module__}.{type(value).__qualname__}", described(dict(value))]
+    if callable(value):
+        return _function(value)
+    written = repr(value)
+    own = type(value).__repr__ is not object.__repr__ and " at 0x" not in written
+    return [type(value).__qualname__, written] if own else _token(value)
+
+
+def _function(value: Any) -> Any:
+    """A function by its name and its code; what it closes over cannot be seen."""
+    if any(value is default for default in _DEFAULTS):
+        return None
+    name = getattr(value, "__qualname__", "")
+    home = sys.modules.get(getattr(value, "__module__", None) or "")
+    code = getattr(value, "__code__", None)
+    if code is not None and home is not None and getattr(home, name, None) is value:
+        return [value.__module__, name, digest(code.co_code.hex(), repr(code.co_consts))]
+    return _token(value)
+
+
+_TOKENS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+def _token(value: Any) -> str:
+    """A name for an object that no other object ever has."""
+    try:
+        return _TOKENS.setdefault(value, uuid4().hex)
+    except TypeError:  # it cannot be referred to weakly, or not be hashed
+        return uuid4().hex
