@@ -148,7 +148,7 @@ def _pack_message(message: AIMessage) -> dict[str, Any] | None:
 
 def _foreign(answer: dict[str, Any]) -> dict[str, Any]:
     """What another framework has kept, as we would have: its text and the model's name."""
-    message = {
+    message: dict[str, Any] = {
         "content": str(answer[TEXT]),
         "additional_kwargs": {},
         "response_metadata": {"model_name": answer[MODEL]} if answer[MODEL] else {},

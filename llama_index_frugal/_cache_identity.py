@@ -27,7 +27,7 @@ SECRET = re.compile(
 _USER = re.compile(r"(?<=://)[^/@\s]+@")
 _TRANSPORT = frozenset({"max_retries", "timeout", "request_timeout", "reuse_client", "verbose"})
 _NOT_ASKED = frozenset({"callback_manager", "rate_limiter", "output_parser"})
-_DEFAULTS: tuple[Any, ...] = (messages_to_prompt, default_completion_to_prompt)
+_DEFAULTS = {messages_to_prompt, default_completion_to_prompt}
 
 
 def identity(llm: LLM) -> dict[str, Any]:
@@ -96,20 +96,25 @@ def described(value: Any) -> Any:
     if callable(value):
         return _function(value)
     written = repr(value)
-    own = type(value).__repr__ is not object.__repr__ and " at 0x" not in written
-    return [type(value).__qualname__, written] if own else _token(value)
+    told = any("__repr__" in vars(kind) for kind in type(value).__mro__[:-1])
+    if told and " at 0x" not in written:
+        return [type(value).__qualname__, written]
+    return _token(value)
 
 
 def _function(value: Any) -> Any:
     """A function by its name and its code; what it closes over cannot be seen."""
-    if any(value is default for default in _DEFAULTS):
+    if value in _DEFAULTS:
         return None
     name = getattr(value, "__qualname__", "")
     home = sys.modules.get(getattr(value, "__module__", None) or "")
     code = getattr(value, "__code__", None)
-    if code is not None and home is not None and getattr(home, name, None) is value:
-        return [value.__module__, name, digest(code.co_code.hex(), repr(code.co_consts))]
-    return _token(value)
+    if code is None or home is None or getattr(home, name, None) is not value:
+        return _token(value)
+    constants = repr(code.co_consts)
+    if " at 0x" in constants:  # a function within the function
+        return _token(value)
+    return [value.__module__, name, digest(code.co_code.hex(), code.co_names, constants)]
 
 
 _TOKENS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
