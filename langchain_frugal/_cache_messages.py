@@ -108,7 +108,8 @@ def _parameters(llm_string: str) -> dict[str, Any] | None:
         return None
     parameters: dict[str, Any] = {}
     for name, value in [*made.items(), *extra.items(), *given.items()]:
-        if name not in _NOT_SENT_ARGUMENTS:
+        # A call says that it has no `stop` of its own.
+        if name not in _NOT_SENT_ARGUMENTS and (name, value) != ("stop", None):
             parameters[_SENT_AS.get(name, name)] = value  # a call's own come last
     return parameters
 

@@ -19,8 +19,8 @@ from pydantic import BaseModel
 from frugal_core.cache.partition import digest
 
 SECRET = re.compile(
-    r"(?:api|access|secret|private|account|subscription)_?key|secret|password|credential|headers"
-    r"|(?:^|_)token$|^auth|cookie",
+    r"(?:api|access|secret|private|account|subscription)[_-]?key|secret|password|credential"
+    r"|(?:^|[_-])token$|^(?:proxy-)?auth|cookie",
     re.IGNORECASE,
 )
 """Names of what may be rotated without changing an answer, and must not be written down."""
@@ -35,7 +35,7 @@ def identity(llm: LLM) -> dict[str, Any]:
 
     Of private attributes only texts and switches are taken: numbers there are mostly counters.
     """
-    kind = type(llm)
+    kind = own_class(llm)
     fields = kind.model_fields
     hidden = {
         name: described(getattr(llm, name, None))
@@ -52,16 +52,17 @@ def identity(llm: LLM) -> dict[str, Any]:
         known = llm.to_payload()
     shown = {**known, **llm.to_dict()}
     return {
-        "class": [f"{base.__module__}.{base.__qualname__}" for base in real_classes(kind)[:1]],
+        "class": f"{kind.__module__}.{kind.__qualname__}",
         "shown": described(shown),
         "hidden": hidden,
         "private": private,
     }
 
 
-def real_classes(kind: type) -> list[type]:
-    """A class and its bases, without the classes that the cache makes."""
-    return [base for base in kind.__mro__ if "frugal_base" not in vars(base)]
+def own_class(llm: LLM) -> type[LLM]:
+    """The class of a model, and not the one that the cache has put before it."""
+    own: type[LLM] = getattr(type(llm), "frugal_base", type(llm))
+    return own
 
 
 def described(value: Any) -> Any:

@@ -15,7 +15,7 @@ from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
 from frugal_core.cache.plain_chat import plain_chat
 from frugal_core.contract import FORMAT_ARGUMENTS
-from llama_index_frugal._cache_identity import described, identity, real_classes
+from llama_index_frugal._cache_identity import described, identity, own_class
 
 PLACE = "\x00the question\x00"
 """What stands for the question in a prompt that is keyed without it."""
@@ -205,7 +205,7 @@ def _plain(
     llm: Any, turns: Sequence[tuple[str, str | None]], kwargs: Mapping[str, Any]
 ) -> Asked | None:
     """The question in a plain chat over OpenAI's protocol, whose key other frameworks share."""
-    kind = real_classes(type(llm))[0]
+    kind = own_class(llm)
     if (kind.__module__, kind.__qualname__) not in _OPENAI or llm.default_headers:
         return None
     texts = [(role, text) for role, text in turns if text is not None]

@@ -20,6 +20,7 @@ from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
 from frugal_core.cache.calls import Asked
 from llama_index_frugal._cache_answers import Said
 from llama_index_frugal._cache_calls import CHECK, HOW, LOG, CachedCall, Check, is_inside, setting
+from llama_index_frugal._cache_identity import own_class
 from llama_index_frugal._cache_messages import PLACE, Frame, How, asked_chat, asked_completion
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def cached(llm: LLM, callback: SemanticCacheCallback) -> Any:
     if isinstance(llm, StructuredLLM):
         return llm.model_copy(update={"llm": cached(llm.llm, callback)})
     twin = llm.model_copy()
-    base = getattr(type(llm), "frugal_base", type(llm))
-    twin.__class__ = _cached_class(base)
+    twin.__class__ = _cached_class(own_class(llm))
     twin.__dict__[_CACHE] = callback
     return twin
 
