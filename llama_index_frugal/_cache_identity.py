@@ -56,7 +56,19 @@ def identity(llm: LLM) -> dict[str, Any]:
         "shown": described(shown),
         "hidden": hidden,
         "private": private,
+        "elsewhere": elsewhere(llm),
     }
+
+
+def elsewhere(llm: Any) -> list[str]:
+    """Where clients of the user's own send requests, if that is not where the model says."""
+    said = str(getattr(llm, "api_base", "")).rstrip("/")
+    urls = {
+        _USER.sub("", str(client.base_url)).rstrip("/")
+        for client in (llm.__pydantic_private__ or {}).values()
+        if hasattr(client, "base_url")
+    }
+    return sorted(urls - {_USER.sub("", said)})
 
 
 def own_class(llm: LLM) -> type[LLM]:

@@ -15,7 +15,7 @@ from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
 from frugal_core.cache.plain_chat import plain_chat
 from frugal_core.contract import FORMAT_ARGUMENTS
-from llama_index_frugal._cache_identity import described, identity, own_class
+from llama_index_frugal._cache_identity import described, elsewhere, identity, own_class
 
 PLACE = "\x00the question\x00"
 """What stands for the question in a prompt that is keyed without it."""
@@ -206,7 +206,7 @@ def _plain(
 ) -> Asked | None:
     """The question in a plain chat over OpenAI's protocol, whose key other frameworks share."""
     kind = own_class(llm)
-    if (kind.__module__, kind.__qualname__) not in _OPENAI or llm.default_headers:
+    if (kind.__module__, kind.__qualname__) not in _OPENAI or llm.default_headers or elsewhere(llm):
         return None
     texts = [(role, text) for role, text in turns if text is not None]
     if len(texts) < len(turns) or not llm.metadata.is_chat_model:
