@@ -22,6 +22,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms import LLM
 
+from frugal_core.answers import Breach
 from frugal_core.cache import Hit
 from frugal_core.cache.admission import Layers, acts, layers_of_answer
 from frugal_core.cache.answers import (
@@ -34,7 +35,6 @@ from frugal_core.cache.answers import (
     marker_of,
     renewed,
 )
-from frugal_core.contract import Contract
 from llama_index_frugal._responses import USAGE, answer_of_stream, joined
 from llama_index_frugal.events import Response
 
@@ -63,20 +63,19 @@ class Said:
 
     @classmethod
     def of(
-        cls, chunks: Sequence[Response], llm: LLM, kwargs: Mapping[str, Any], structured: bool
+        cls, chunks: Sequence[Response], llm: LLM, breach: Breach | None, structured: bool
     ) -> Said:
         """What a response says, or a stream's last pieces.
 
         Args:
             chunks: The response; of a stream, what it ended with.
             llm: The model that gave it.
-            kwargs: Arguments of the call.
+            breach: Says how it breaks what was required of it.
             structured: See above.
         """
         whole = joined(chunks)
-        contract = Contract.of(kwargs)
         answer = answer_of_stream(chunks, llm)
-        defect = answer.reply(None if contract is None else contract.breach, None).defect
+        defect = answer.reply(breach, None).defect
         if not answer.ended and _has_end(chunks[-1].raw):
             defect = defect or "broken off"
         message = (

@@ -12,6 +12,7 @@ from typing import Any
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.llms import LLM
 
+from frugal_core.answers import Breach
 from frugal_core.cache import Hit
 from frugal_core.cache.calls import Asked, Calls
 from llama_index_frugal._cache_answers import Said
@@ -96,7 +97,7 @@ class CachedCall:
         llm: The model.
         calls: The cache.
         asked: What is asked.
-        kwargs: Arguments of the call.
+        breach: Says how an answer breaks what the call requires.
         structured: Whether the answer becomes an object.
         give: An answer as the endpoint gives it: `Said.chat` or `Said.completion`.
         check: Where the answer waits until it is known to be valid.
@@ -105,7 +106,7 @@ class CachedCall:
     llm: LLM
     calls: Calls[Said]
     asked: Asked
-    kwargs: dict[str, Any]
+    breach: Breach | None
     structured: bool
     give: Callable[[Said], Response]
     check: Check | None
@@ -243,7 +244,7 @@ class CachedCall:
 
     def _said(self, chunks: list[Response]) -> Said | None:
         try:
-            return Said.of(chunks, self.llm, self.kwargs, self.structured) if chunks else None
+            return Said.of(chunks, self.llm, self.breach, self.structured) if chunks else None
         except Exception as error:  # our fault must not cost the answer
             LOG.warning("an answer could not be read, it is not kept: %r", error)
             return None

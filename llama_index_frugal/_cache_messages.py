@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +11,16 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
 from llama_index.core.llms import LLM
 
+from frugal_core.answers import Breach
 from frugal_core.cache.admission import stands_for_itself
 from frugal_core.cache.answers import numbered
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
 from frugal_core.cache.plain_chat import plain_chat
-from frugal_core.contract import FORMAT_ARGUMENTS
+from frugal_core.contract import FORMAT_ARGUMENTS, Contract, schema_breach
 from llama_index_frugal._cache_identity import described, elsewhere, identity, own_class
+
+Prompt = Sequence[ChatMessage] | str
 
 PLACE = "\x00the question\x00"
 """What stands for the question in a prompt that is keyed without it."""
@@ -38,6 +43,10 @@ _CONSTRAINTS = FORMAT_ARGUMENTS | {
     "response_mime_type",
 }
 
+# LlamaIndex's PydanticOutputParser puts a schema into the prompt, and doubles its braces.
+_SCHEMA = re.compile(r"Here's a JSON schema to follow:\n(.*?)\n\nOutput a valid JSON", re.DOTALL)
+_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -49,14 +58,14 @@ class Frame:
     """
 
     question: str
-    around: Sequence[ChatMessage] | str
+    around: Prompt
 
     @property
     def messages(self) -> Sequence[ChatMessage]:
         """The prompt of a chat; none of a completion."""
         return () if isinstance(self.around, str) else self.around
 
-    def fits(self, prompt: Sequence[ChatMessage] | str) -> bool:
+    def fits(self, prompt: Prompt) -> bool:
         """Whether a prompt is the frame with the question in it, and nothing else."""
         if isinstance(self.around, str) or isinstance(prompt, str):
             return self._filled(self.around) == prompt
@@ -131,7 +140,7 @@ def asked_chat(
         follows=frame is None
         and any(m.role not in (MessageRole.SYSTEM, MessageRole.DEVELOPER) for m in messages[:last]),
         text_only=all(isinstance(block, TextBlock) for m in messages for block in m.blocks),
-        framed=frame is not None or how.frame is None,
+        framed=(frame is not None or how.frame is None) and _wanted_schema(messages) is None,
     )
 
 
@@ -154,6 +163,38 @@ def asked_completion(
         text_only=True,
         framed=frame is not None or how.frame is None,
     )
+
+
+def breach_of(kwargs: Mapping[str, Any], prompt: Prompt) -> Breach | None:
+    """What says how an answer breaks what the call requires; None if it requires nothing."""
+    contract, schema = Contract.of(kwargs), _wanted_schema(prompt)
+    otherwise = None if contract is None else contract.breach
+    if schema is None:
+        return otherwise
+
+    def breach(text: str, calls: Any) -> str | None:
+        if calls:
+            return None if otherwise is None else otherwise(text, calls)
+        written = _OBJECT.search(text)
+        try:
+            return schema_breach(schema, json.loads(written.group())) if written else "no JSON"
+        except ValueError:
+            return "not JSON"
+
+    return breach
+
+
+def _wanted_schema(prompt: Prompt) -> dict[str, Any] | None:
+    """The JSON schema that a prompt asks an answer to fit, in words."""
+    texts = [prompt] if isinstance(prompt, str) else [m.content or "" for m in prompt]
+    for found in filter(None, map(_SCHEMA.search, texts)):
+        written = found.group(1)
+        for form in (written, written.replace("{{", "{").replace("}}", "}")):
+            try:
+                return dict(json.loads(form))
+            except (ValueError, TypeError):
+                continue
+    return None
 
 
 def _asked(

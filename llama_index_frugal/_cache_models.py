@@ -21,7 +21,15 @@ from frugal_core.cache.calls import Asked
 from llama_index_frugal._cache_answers import Said
 from llama_index_frugal._cache_calls import CHECK, HOW, LOG, CachedCall, Check, is_inside, setting
 from llama_index_frugal._cache_identity import own_class
-from llama_index_frugal._cache_messages import PLACE, Frame, How, asked_chat, asked_completion
+from llama_index_frugal._cache_messages import (
+    PLACE,
+    Frame,
+    How,
+    Prompt,
+    asked_chat,
+    asked_completion,
+    breach_of,
+)
 
 if TYPE_CHECKING:
     from llama_index_frugal.cache import SemanticCacheCallback
@@ -216,23 +224,21 @@ class CachedModel(_Base):
 
 
 def _chat(llm: Any, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> CachedCall | None:
-    return _call(llm, kwargs, Said.chat, lambda how: asked_chat(llm, messages, kwargs, how))
+    read = partial(asked_chat, llm, messages, kwargs)
+    return _call(llm, kwargs, messages, Said.chat, read)
 
 
 def _completion(
     llm: Any, prompt: str, formatted: bool, kwargs: dict[str, Any]
 ) -> CachedCall | None:
-    return _call(
-        llm,
-        kwargs,
-        Said.completion,
-        lambda how: asked_completion(llm, prompt, formatted, kwargs, how),
-    )
+    read = partial(asked_completion, llm, prompt, formatted, kwargs)
+    return _call(llm, kwargs, prompt, Said.completion, read)
 
 
 def _call(
     llm: Any,
     kwargs: dict[str, Any],
+    prompt: Prompt,
     give: Callable[[Said], Any],
     read: Callable[[How], Asked | None],
 ) -> CachedCall | None:
@@ -242,13 +248,14 @@ def _call(
     how = HOW.get()
     try:
         asked = read(how)
+        breach = breach_of(kwargs, prompt)
     except Exception as error:  # our fault must not cost the answer
         LOG.warning("a prompt could not be read, the model is asked: %r", error)
         return None
     if asked is None:
         return None
     calls = llm.__dict__[_CACHE].calls
-    return CachedCall(llm, calls, asked, kwargs, how.structured, give, CHECK.get())
+    return CachedCall(llm, calls, asked, breach, how.structured, give, CHECK.get())
 
 
 def _how(llm: Any, prompt: Any, prompt_args: Mapping[str, Any]) -> How:

@@ -17,7 +17,7 @@ WARM = 0.3
 _ACTS = re.compile(
     r"^\s*Action:.*?^\s*Action Input:|<execute>", re.IGNORECASE | re.MULTILINE | re.DOTALL
 )
-_PROGRAM_READS = re.compile(r"\A\s*Observation:|\bJSON schema to follow\b", re.IGNORECASE)
+_PROGRAM_READS = re.compile(r"\A\s*Observation:|\bJSON schema (?:to follow|below)\b", re.IGNORECASE)
 _SHORT = 6
 """Words; a shorter follow-up rarely says what it is about."""
 _LEANING = re.compile(

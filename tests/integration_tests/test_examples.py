@@ -77,6 +77,10 @@ def _recording(path: Path) -> str:
         ),
         ("langgraph_agent.py", ["Sunny in Paris, they say", "'total_tokens'"]),
         ("cache.py", ["quickly? exact", "quickly? semantic", "with 95 % confidence"]),
+        (
+            "llama_index_cache.py",
+            ["quickly? ['exact']", "quickly? ['semantic']", "Java quickly? []", "'entries': 2"],
+        ),
     ],
 )
 def test_example(name: str, printed: list[str], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -384,6 +385,20 @@ def test_plain_chats_are_shared(
         two.cache.report_wrong(exact.original)
         assert one.ask(said, **arguments).layer is None
     assert server.calls[MODEL] == 3
+
+
+def test_a_model_that_openai_does_not_sell_is_shared_too(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    writer, reader = (door(server.base_url, location=tmp_path / "c.sqlite") for door in DOORS)
+    writer.ask(ASKED, model="tiny")
+    like: Any = import_module("llama_index.llms.openai_like")
+    llm = like.OpenAILike("tiny", api_base=server.base_url, api_key="k", is_chat_model=True)
+    with writer.cache, reader.cache:
+        cached = reader.cache.wrap(llm)
+        for said, layer in ((ASKED, "exact"), (REWORDED, "semantic")):
+            answer = cached.complete(said)  # of a chat model, a chat of one message
+            assert answer.additional_kwargs["frugal_cache"]["layer"] == layer
 
 
 def _turns(said: Turns) -> list[tuple[str, str]]:

@@ -19,11 +19,14 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
+from llama_index.core.output_parsers import PydanticOutputParser
+from pydantic import BaseModel
 
 from frugal_core.cache import Hit
 from frugal_core.errors import FrugalError
 from llama_index_frugal import SemanticCacheCallback
 from llama_index_frugal._cache_answers import Responses, Said
+from llama_index_frugal._cache_messages import How, asked_chat, breach_of
 from tests.unit_tests.llama_index.fakes import Fake
 
 KEPT = Responses(keep_tool_calls=True)
@@ -37,7 +40,7 @@ def hit(answer: Any, layer: str = "exact") -> Hit:
 def said(*blocks: Any, raw: Any = None, structured: bool = False, **extra: Any) -> Said:
     message = ChatMessage(role=MessageRole.ASSISTANT, blocks=list(blocks))
     response = ChatResponse(message=message, raw=raw, additional_kwargs=extra)
-    return Said.of([response], Fake(model="m"), {}, structured)
+    return Said.of([response], Fake(model="m"), None, structured)
 
 
 def round_trip(one: Said) -> Said:
@@ -71,7 +74,7 @@ def test_any_text_survives(text: str) -> None:
 def test_log_probabilities_survive() -> None:
     likely = [[LogProb(token="a", logprob=-0.5)]]
     response = CompletionResponse(text="a", logprobs=likely)
-    one = round_trip(Said.of([response], Fake(), {}, False))
+    one = round_trip(Said.of([response], Fake(), None, False))
     assert one.completion().logprobs == one.chat().logprobs == likely
 
 
@@ -100,7 +103,7 @@ def test_answers_to_a_schema_must_fit_it() -> None:
     asked = {"response_format": {"type": "json_schema", "json_schema": {"schema": schema}}}
     for text, layer in (('{"age": 1}', "semantic"), ("{}", "none"), ("hm", "none")):
         response = ChatResponse(message=ChatMessage(role="assistant", content=text))
-        assert NOT_KEPT.pack(Said.of([response], Fake(), asked, False))[1] == layer
+        assert NOT_KEPT.pack(Said.of([response], Fake(), breach_of(asked, ""), False))[1] == layer
 
 
 def test_the_trail_of_a_cascade_is_emptied() -> None:
@@ -140,3 +143,23 @@ def test_an_answer_of_a_models_own() -> None:
     for answer in (CompletionResponse(text="x"), ChatResponse(message=ChatMessage("x")), "x"):
         with pytest.raises(FrugalError, match="did not come from the cache"):
             cache.report_wrong(answer)
+
+
+@pytest.mark.parametrize("escaped", [True, False], ids=["as LlamaIndex writes it", "as it is"])
+def test_answers_to_a_schema_in_words_must_fit_it(escaped: bool) -> None:
+    class Person(BaseModel):
+        name: str
+        born: dict[str, int]
+
+    parser = PydanticOutputParser(Person)
+    prompt = f"Who is it?\n\n{parser.get_format_string(escape_json=escaped)}"
+    breach = breach_of({}, prompt)
+    assert breach is not None
+    assert breach('Sure: {"name": "Ada", "born": {"year": 1815}}', ()) is None
+    assert breach('{"name": "Ada"}', ()) and breach("hm", ()) and breach("{no", ())
+    assert breach_of({}, "Who is it?") is None
+    # In a system message it stays away from the question, but binds the answer all the same.
+    messages = [ChatMessage(prompt, role="system"), ChatMessage("How do passports look?")]
+    assert breach_of({}, messages) is not None
+    asked = asked_chat(Fake(), messages, {}, How())
+    assert asked is not None and not asked.by_meaning
