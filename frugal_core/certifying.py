@@ -165,7 +165,8 @@ def _null_distribution(n: int, epsilon: float, q: float) -> tuple[np.ndarray, np
     b = window(loss, n)
     p_b = stats.binom.pmf(b, n, loss)
     c = window(q, n)
-    share = q / (1 - loss) if loss < 1 else 0.0
+    # Rounding may make it a little more than 1, which is no probability.
+    share = min(q / (1 - loss), 1.0) if loss < 1 else 0.0
     p_c = stats.binom.pmf(c[None, :], n - b[:, None], share)
     grid_b, grid_c = np.meshgrid(b, c, indexing="ij")
     z = tango_z(grid_b, grid_c, n, epsilon)

@@ -187,6 +187,24 @@ def is_callers_fault(error: Exception) -> bool:
     return status in {400, 401, 403, 404, 405, 422} and not too_long
 
 
+STALE_CONNECTIONS = 100
+"""How often a call may be tried again because `is_stale`; clients keep no more connections."""
+
+
+def is_stale(error: BaseException | None) -> bool:
+    """Whether a call met a connection of an event loop that has ended, and may be tried again.
+
+    An asynchronous client that outlives its loop (`asyncio.run` twice, or a synchronous method that
+    runs an asynchronous one) fails on each connection it has kept. That is no failure of the
+    provider, and no reason to ask a dearer tier.
+    """
+    while error is not None:
+        if isinstance(error, RuntimeError) and "loop is closed" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _why(answer: Reply, score: float | None, threshold: float, fault: str | None) -> str:
     if answer.defect is not None:
         return answer.defect

@@ -9,12 +9,29 @@ if TYPE_CHECKING:
     from langchain_frugal.cache import FrugalCache, SemanticCacheCallback
     from langchain_frugal.cache_middleware import SemanticCacheMiddleware
     from langchain_frugal.cascade import FrugalCascadeLLM
+    from langchain_frugal.compressor import PromptCompressor
+    from langchain_frugal.concatenate import ConcatenatedQueries
+    from langchain_frugal.examples import ExampleSelector
+    from langchain_frugal.rewrite import PromptRewriter
 
-__all__ = ["FrugalCache", "FrugalCascadeLLM", "SemanticCacheCallback", "SemanticCacheMiddleware"]
+__all__ = [
+    "ConcatenatedQueries",
+    "ExampleSelector",
+    "FrugalCache",
+    "FrugalCascadeLLM",
+    "PromptCompressor",
+    "PromptRewriter",
+    "SemanticCacheCallback",
+    "SemanticCacheMiddleware",
+]
 
 _HOMES = {
+    "ConcatenatedQueries": "concatenate",
+    "ExampleSelector": "examples",
     "FrugalCache": "cache",
     "FrugalCascadeLLM": "cascade",
+    "PromptCompressor": "compressor",
+    "PromptRewriter": "rewrite",
     "SemanticCacheCallback": "cache",
     "SemanticCacheMiddleware": "cache_middleware",
 }

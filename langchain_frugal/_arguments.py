@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from frugal_core.errors import FrugalError
+from frugal_core import arguments
 
-ENDPOINT = frozenset({"api_key", "base_url", "organization"})
-"""Arguments that say where a model is and who pays for it."""
-
+_ADVICE = "What only the provider knows goes in model_kwargs or extra_body."
 
 _FORWARDED = {
     # our field: the name under which every provider's class takes it
@@ -44,50 +41,35 @@ def sort_arguments(cls: type[BaseModel], given: Mapping[str, Any]) -> dict[str, 
     Raises:
         FrugalError: for an argument that neither has, with the nearest name that exists.
     """
-    own = _names(cls)
-    others = {name: value for name, value in given.items() if name not in own}
-    sorted_ = {name: value for name, value in given.items() if name in own}
-    if not others:
-        return sorted_
-    theirs = _chat_openai_arguments()
-    gathered = dict(sorted_.get("tier_arguments") or {})
-    for name, value in others.items():
-        if name not in theirs:
-            near = difflib.get_close_matches(name, [*own, *theirs], n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise FrugalError(
-                f"{cls.__name__} has no argument {name!r}.{hint} What only the provider knows goes "
-                f"in model_kwargs or extra_body."
-            )
-        field = theirs[name]
-        if field in own:
-            sorted_[field] = value
-        else:
-            gathered[field] = value
-    return sorted_ | {"tier_arguments": gathered}
+    mine, gathered = arguments.sort_arguments(
+        cls.__name__, given, _names(cls), _chat_openai_arguments(), _ADVICE
+    )
+    if gathered:
+        mine["tier_arguments"] = {**(mine.get("tier_arguments") or {}), **gathered}
+    return mine
 
 
-def serialisable(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def serialisable(given: Mapping[str, Any]) -> dict[str, Any]:
     """The tier arguments that may be written down: no clients, and no headers (they hold keys)."""
-    if not arguments:
+    if not given:
         return {}
     fields = _chat_openai_fields()
     return {
         name: value
-        for name, value in arguments.items()
+        for name, value in given.items()
         if name != "default_headers" and not (name in fields and fields[name].exclude)
     }
 
 
 def forwarded(model: BaseModel) -> dict[str, Any]:
     """The arguments in a cascade's own fields that its tiers get, as far as they were given."""
-    arguments = {}
+    values = {}
     for ours, theirs in _FORWARDED.items():
         value = getattr(model, ours)
         if value is not None:
             secret = isinstance(value, SecretStr)
-            arguments[theirs] = value.get_secret_value() if secret else value
-    return arguments
+            values[theirs] = value.get_secret_value() if secret else value
+    return values
 
 
 def _names(cls: type[BaseModel]) -> set[str]:

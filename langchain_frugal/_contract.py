@@ -6,7 +6,7 @@ import inspect
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, reduce
+from functools import reduce
 from operator import add
 from typing import Any
 
@@ -19,22 +19,14 @@ from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.json import parse_json_markdown, parse_partial_json
 
+from frugal_core import contract
+
 STRUCTURED = "structured_output"
 """The call argument that carries a `StructuredOutput`."""
 
-FORMAT_ARGUMENTS = frozenset(
-    {
-        STRUCTURED,
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "strict",
-        "response_format",
-        "functions",
-        "function_call",
-        "ls_structured_output_format",
-    }
-)
+_FORMAT = "ls_structured_output_format"
+
+FORMAT_ARGUMENTS = contract.FORMAT_ARGUMENTS | {STRUCTURED, _FORMAT}
 """Call arguments that shape the answer; a call without them is a plain one."""
 
 
@@ -204,56 +196,30 @@ class Contract:
     """What is required of the answers to one call.
 
     Args:
-        tools: JSON schema of the arguments by tool name; None if any tool may be called.
-        must_call: Whether an answer without a tool call is a failure.
-        structured: The structured output asked for.
-        schema: JSON schema that a text answer must fit; `{}` for any JSON.
+        terms: Tools, their arguments and a response format.
+        structured: The structured output asked for, instead of them.
     """
 
-    tools: Mapping[str, Any] | None = field(default_factory=dict)
-    must_call: bool = False
+    terms: contract.Contract
     structured: StructuredOutput | None = None
-    schema: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, kwargs: Mapping[str, Any]) -> Contract | None:
         """The contract of a call with these arguments, or None if the answer is plain text."""
-        if FORMAT_ARGUMENTS.isdisjoint(kwargs) or not any(map(kwargs.get, FORMAT_ARGUMENTS)):
-            return None
-        structured = kwargs.get(STRUCTURED)
-        if structured is not None:
-            return cls(tools=None, structured=structured)
-        choice = kwargs.get("tool_choice")
-        if isinstance(choice, dict):
-            choice = choice.get("type", "any")
-        return cls(
-            tools=_argument_schemas(kwargs.get("tools") or ()),
-            must_call=bool(choice) and choice not in ("auto", "none"),
-            schema=_response_schema(kwargs.get("response_format")),
-        )
+        if (structured := kwargs.get(STRUCTURED)) is not None:
+            return cls(contract.Contract(tools=None), structured)
+        terms = contract.Contract.of(kwargs)
+        if terms is None and kwargs.get(_FORMAT):
+            terms = contract.Contract()
+        return None if terms is None else cls(terms)
 
-    def breach(self, message: AIMessage) -> str | None:
+    def breach(
+        self, message: AIMessage, text: str, calls: Sequence[contract.ToolCall]
+    ) -> str | None:
         """How an answer breaks the contract, in words, or None."""
         if self.structured is not None:
             return _structured_breach(self.structured, message)
-        for call in message.tool_calls:
-            if self.tools is None:
-                break
-            if call["name"] not in self.tools:
-                return f"called an unknown tool: {call['name']}"
-            problem = _violation(self.tools[call["name"]], call["args"])
-            if problem:
-                return f"wrong arguments for {call['name']}: {problem}"
-        if message.tool_calls:
-            return None
-        if self.must_call:
-            return "no tool call though one was required"
-        if self.schema is not None:
-            try:
-                return _schema_breach(self.schema, json.loads(message.text))
-            except ValueError:
-                return "not JSON"
-        return None
+        return self.terms.breach(text, calls)
 
 
 def as_openai_tool(tool: Any, strict: bool | None) -> dict[str, Any]:
@@ -275,60 +241,7 @@ def _structured_breach(target: StructuredOutput, message: AIMessage) -> str | No
         cause: Any = error.__cause__
         if not hasattr(cause, "errors"):
             return "schema: not JSON"
-        first = cause.errors()[0]  # of pydantic, either version
-        return f"schema: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return contract.validation_breach(cause)
     # A class has validated itself, and may accept what its JSON schema does not say.
     schema = target.json_schema if isinstance(parsed, dict) else None
-    return None if schema is None else _schema_breach(schema, parsed)
-
-
-def _schema_breach(schema: Mapping[str, Any], value: Any) -> str | None:
-    problem = _violation(schema, value)
-    return f"schema: {problem}" if problem else None
-
-
-def _argument_schemas(tools: Sequence[Any]) -> dict[str, Any] | None:
-    """Schema by tool name; None if a tool is the provider's own, whose calls we cannot know."""
-    schemas: dict[str, Any] = {}
-    for tool in tools:
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not function:
-            return None
-        schemas[function["name"]] = function.get("parameters") or {}
-    return schemas
-
-
-def _response_schema(response_format: Any) -> Mapping[str, Any] | None:
-    """The JSON schema in a `response_format`; `{}` where any JSON will do."""
-    if response_format is None:
-        return None
-    if hasattr(response_format, "model_json_schema"):
-        schema: dict[str, Any] = response_format.model_json_schema()
-        return schema
-    if not isinstance(response_format, dict) or response_format.get("type") == "text":
-        return None
-    inner = response_format.get("json_schema")
-    return inner.get("schema", {}) if isinstance(inner, dict) else {}
-
-
-def _violation(schema: Mapping[str, Any], value: Any) -> str | None:
-    """The most telling violation of a JSON schema, or None."""
-    from jsonschema.exceptions import best_match
-
-    validator = _validator(json.dumps(schema, sort_keys=True, default=str))
-    try:
-        worst = best_match(validator.iter_errors(value))
-    except Exception:  # a schema that cannot be read is not the answer's fault
-        return None
-    return None if worst is None else str(worst.message)[:200]
-
-
-@lru_cache(maxsize=256)
-def _validator(schema: str) -> Any:
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import validator_for
-    from referencing import Registry
-
-    loaded = json.loads(schema)
-    # An empty registry: a schema from elsewhere must not make us fetch what it refers to.
-    return validator_for(loaded, default=Draft202012Validator)(loaded, registry=Registry())
+    return None if schema is None else contract.schema_breach(schema, parsed)

@@ -1,8 +1,4 @@
-"""One call of a cascade, driven four ways: invoke, ainvoke, stream, astream.
-
-All decisions are taken by `frugal_core.loop.cascade`; what the four ways share is in `Call`, and
-each driver only moves messages.
-"""
+"""One call of a cascade, as `frugal_core.driving` carries it out with LangChain's models."""
 
 from __future__ import annotations
 
@@ -17,8 +13,8 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from frugal_core.cascade import Ask, Failure, OnFailure, Outcome, Reply
+from frugal_core.driving import Live, Loop
 from frugal_core.loop import VERIFICATION, cascade
-from langchain_frugal._assembly import Assembly
 from langchain_frugal._contract import FORMAT_ARGUMENTS, STRUCTURED, Contract
 from langchain_frugal._replies import (
     add_bill,
@@ -33,9 +29,8 @@ from langchain_frugal._replies import (
     replay,
     says_something,
 )
+from langchain_frugal._tiers import ChatAssembly
 from langchain_frugal._tracing import Parent, callbacks_below, unseen
-
-Loop = Generator[Ask, Reply | Failure, Outcome]
 
 
 class Call:
@@ -51,7 +46,7 @@ class Call:
 
     def __init__(
         self,
-        assembly: Assembly,
+        assembly: ChatAssembly,
         messages: list[BaseMessage],
         kwargs: dict[str, Any],
         on_failure: OnFailure,
@@ -106,25 +101,21 @@ class Call:
         self.usage = add_bill(self.usage, bought_usage(message))
         return read_message(message, None if ask.verify is not None else self.contract)
 
-    def failed(self, error: Exception, *, emitted: bool = False) -> Failure:
+    def failed(self, error: Exception) -> Failure:
         """An exception as the core takes it, its bill added."""
         failure, usage = read_error(error)
         self.usage = add_bill(self.usage, usage)
-        return replace(failure, emitted=True) if emitted else failure
+        return failure
 
-    def message(self, outcome: Outcome) -> AIMessage:
+    def final(self, outcome: Outcome) -> AIMessage:
         """The answer, with the bill and the trail."""
-        trail = outcome.to_json()
-        names = [tier.name for tier in self.assembly.tiers]
-        if self.assembly.ladder is not None:
-            trail["ladder"] = {"as_of": self.assembly.ladder, "tiers": names}
         # What only the scorer asked for is none of the caller's.
         unasked = self.assembly.tiers[outcome.tier].draft_options.keys() - self.kwargs.keys()
-        name = names[outcome.tier]
+        name = self.assembly.tiers[outcome.tier].name
         usage = self.usage
         if not self.asked:  # the student answered by itself: known to be nothing, not unknown
             usage = UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0)
-        return final_message(outcome.reply, name, usage, trail, unasked)
+        return final_message(outcome.reply, name, usage, self.assembly.trail(outcome), unasked)
 
     def ask(self, ask: Ask) -> Reply | Failure:
         """Do what the loop asks for, and wait for the whole answer."""
@@ -146,136 +137,71 @@ class Call:
         except Exception as error:
             return self.failed(error)
 
+    def live(self, ask: Ask) -> LiveTier:
+        """Prepare to pass on the last tier's answer as it comes."""
+        return LiveTier(self, ask)
 
-class Live:
-    """The last tier's stream on its way to the caller.
+    def passed(self, chunk: AIMessageChunk) -> ChatGenerationChunk:
+        """A live chunk as it may go on to the caller."""
+        return ChatGenerationChunk(message=passing(chunk))
 
-    Chunks are held back until one says something, so that a tier that fails before leaves no trace
-    and another answer can take its place.
-    """
+    def ending(
+        self, outcome: Outcome, live: Live[AIMessageChunk] | None
+    ) -> Iterator[ChatGenerationChunk]:
+        """What is left to stream: the accepted draft, and a last chunk with bill and trail."""
+        message = self.final(outcome)
+        metadata = message.response_metadata
+        if live is not None and live.emitted:
+            streamed = outcome.reply.payload.response_metadata
+            metadata = {name: value for name, value in metadata.items() if name not in streamed}
+        else:
+            for chunk in replay(message):
+                yield ChatGenerationChunk(message=chunk)
+        yield ChatGenerationChunk(
+            message=AIMessageChunk(
+                content="" if isinstance(message.content, str) else [],
+                usage_metadata=message.usage_metadata,
+                response_metadata=metadata,
+                id=message.id,
+                chunk_position="last",
+            )
+        )
+
+
+class LiveTier(Live[AIMessageChunk]):
+    """The last tier's stream."""
 
     def __init__(self, call: Call, ask: Ask) -> None:
+        super().__init__()
         self.call = call
-        self.ask = ask
-        self.chunks: list[AIMessageChunk] = []
-        self.emitted = False
+        self.asked = ask
 
-    def start(self) -> tuple[Runnable[Any, Any], list[BaseMessage], RunnableConfig, dict[str, Any]]:
-        """What to stream, on which messages, how, and with which arguments."""
-        runnable, messages, kwargs = self.call.request(self.ask)
-        return runnable, messages, self.call.config(self.ask), kwargs
+    def start(self) -> Generator[AIMessageChunk, None, None]:
+        """Ask the tier, and give its chunks."""
+        runnable, messages, kwargs = self.call.request(self.asked)
+        stream = runnable.stream(messages, self.call.config(self.asked), **kwargs)
+        with closing(_begun(stream)) as chunks:
+            yield from map(as_chunk, chunks)
 
-    def take(self, message: AIMessage) -> list[ChatGenerationChunk]:
-        """Add a chunk; what may be passed on now."""
-        chunk = as_chunk(message)
-        self.chunks.append(chunk)
-        if self.emitted:
-            return [ChatGenerationChunk(message=passing(chunk))]
-        if not says_something(chunk):
-            return []
-        self.emitted = True
-        return [ChatGenerationChunk(message=passing(held)) for held in self.chunks]
+    async def astart(self) -> AsyncGenerator[AIMessageChunk, None]:
+        """Ask the tier, and give its chunks asynchronously."""
+        runnable, messages, kwargs = self.call.request(self.asked)
+        stream = runnable.astream(messages, self.call.config(self.asked), **kwargs)
+        async with aclosing(_abegun(stream)) as chunks:
+            async for chunk in chunks:
+                yield as_chunk(chunk)
 
-    def reply(self) -> Reply:
-        """The whole answer, once the stream has ended."""
-        reply = self.call.read(self.ask, add_ai_message_chunks(*self.chunks))
-        # What the caller has seen stays, of use or not.
-        return replace(reply, useless=False) if self.emitted else reply
+    def says_something(self, chunk: AIMessageChunk) -> bool:
+        """Whether a chunk carries a part of the answer, not only its frame."""
+        return says_something(chunk)
 
+    def failed(self, error: Exception) -> Failure:
+        """What the tier raised."""
+        return replace(self.call.failed(error), emitted=self.emitted)
 
-def run(call: Call) -> AIMessage:
-    """Drive a call to its answer."""
-    reply: Any = None
-    try:
-        while True:
-            reply = call.ask(call.loop.send(reply))
-    except StopIteration as stop:
-        return call.message(stop.value)
-
-
-async def arun(call: Call) -> AIMessage:
-    """Drive a call to its answer, asynchronously."""
-    reply: Any = None
-    try:
-        while True:
-            reply = await call.aask(call.loop.send(reply))
-    except StopIteration as stop:
-        return call.message(stop.value)
-
-
-def stream(call: Call) -> Generator[ChatGenerationChunk, None, None]:
-    """Drive a call; drafts are buffered, the last tier is passed on as it comes."""
-    reply: Any = None
-    live: Live | None = None
-    try:
-        while True:
-            ask = call.loop.send(reply)
-            if not ask.live:
-                reply = call.ask(ask)
-                continue
-            live = Live(call, ask)
-            try:
-                runnable, messages, config, kwargs = live.start()
-                with closing(_begun(runnable.stream(messages, config, **kwargs))) as chunks:
-                    for chunk in chunks:
-                        yield from live.take(chunk)
-                reply = live.reply()
-            except Exception as error:
-                reply = call.failed(error, emitted=live.emitted)
-    except StopIteration as stop:
-        outcome: Outcome = stop.value
-    for chunk in ending(call.message(outcome), outcome, live):
-        yield chunk
-
-
-async def astream(call: Call) -> AsyncGenerator[ChatGenerationChunk, None]:
-    """Drive a call asynchronously; drafts are buffered, the last tier is passed on as it comes."""
-    reply: Any = None
-    live: Live | None = None
-    try:
-        while True:
-            ask = call.loop.send(reply)
-            if not ask.live:
-                reply = await call.aask(ask)
-                continue
-            live = Live(call, ask)
-            try:
-                runnable, messages, config, kwargs = live.start()
-                async with aclosing(
-                    _abegun(runnable.astream(messages, config, **kwargs))
-                ) as chunks:
-                    async for chunk in chunks:
-                        for passed in live.take(chunk):
-                            yield passed
-                reply = live.reply()
-            except Exception as error:
-                reply = call.failed(error, emitted=live.emitted)
-    except StopIteration as stop:
-        outcome: Outcome = stop.value
-    for chunk in ending(call.message(outcome), outcome, live):
-        yield chunk
-
-
-def ending(
-    message: AIMessage, outcome: Outcome, live: Live | None
-) -> Iterator[ChatGenerationChunk]:
-    """What is left to stream: the accepted draft, and a last chunk with the bill and the trail."""
-    metadata = message.response_metadata
-    if live is not None and live.emitted:
-        streamed = outcome.reply.payload.response_metadata
-        metadata = {name: value for name, value in metadata.items() if name not in streamed}
-    else:
-        for chunk in replay(message):
-            yield ChatGenerationChunk(message=chunk)
-    yield ChatGenerationChunk(
-        message=AIMessageChunk(
-            content="" if isinstance(message.content, str) else [],
-            usage_metadata=message.usage_metadata,
-            response_metadata=metadata,
-            id=message.id,
-            chunk_position="last",
-        )
-    )
+    def read(self) -> Reply:
+        """The whole answer."""
+        return self.call.read(self.asked, add_ai_message_chunks(*self.chunks))
 
 
 def _begun(chunks: Iterator[Any]) -> Generator[Any, None, None]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
 
-from langchain_frugal._assembly import Assembly
-from langchain_frugal._tiers import name_of
+from frugal_core import arguments
+from langchain_frugal._tiers import CHAT_MODELS, ChatAssembly
 
 
-def identity(assembly: Assembly, on_failure: str) -> dict[str, Any]:
+def identity(assembly: ChatAssembly, on_failure: str) -> dict[str, Any]:
     """What tells one cascade from another, for traces and cache keys."""
     plan = assembly.plan
     tiers = [
@@ -44,31 +43,13 @@ def _words(model: BaseChatModel | None) -> str:
 
 
 def described(value: Any) -> Any:
-    """An argument in plain values: no key, no client, no weights.
-
-    Returns:
-        Numbers and texts as they are, lists and mappings of descriptions, else a short text.
-    """
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return {str(name): described(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [described(one) for one in value]
-    kind = type(value).__name__
-    if isinstance(value, BaseChatModel):
-        return f"{kind}({name_of(value)})"
-    if hasattr(value, "plan"):
-        tiers = " > ".join(tier.model for tier in value.plan.tiers)
-        return f"Policy({tiers}; {value.digest[:12]})"
-    if hasattr(value, "judge"):
-        return f"{kind}({value.id})"
-    if callable(value):
-        return f"{kind} {getattr(value, '__qualname__', '')}".rstrip()
-    return str(value)  # of a secret: asterisks
+    """An argument in plain values: no key, no client, no weights."""
+    return arguments.described(
+        value, lambda one: CHAT_MODELS.name_of(one) if isinstance(one, BaseChatModel) else None
+    )
 
 
-def common_profile(assembly: Assembly) -> ModelProfile | None:
+def common_profile(assembly: ChatAssembly) -> ModelProfile | None:
     """What every tier can do: all of them for a capability, the smallest of them for a limit."""
     profiles: list[Any] = [tier.model.profile for tier in assembly.tiers if tier.model is not None]
     if not profiles or not all(profiles):

@@ -19,17 +19,18 @@ from langchain_core.tools import BaseTool
 from pydantic import Field, PrivateAttr
 
 from frugal_core.cascade import OnFailure
+from frugal_core.driving import arun, astream, run, stream
 from frugal_core.errors import FrugalError
-from langchain_frugal._assembly import Assembly
+from frugal_core.tiers import CASCADE
 from langchain_frugal._contract import (
     STRUCTURED,
     StructuredOutput,
     StructuredOutputParser,
     as_openai_tool,
 )
-from langchain_frugal._drivers import Call, arun, astream, run, stream
+from langchain_frugal._drivers import Call
 from langchain_frugal._replies import as_result
-from langchain_frugal._tiers import CASCADE
+from langchain_frugal._tiers import ChatAssembly
 from langchain_frugal._tracing import PARENT, TracedStreams
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class CascadeModel(TracedStreams):
     max_tokens: int | None = Field(default=None, alias="max_completion_tokens", frozen=True)
     on_failure: OnFailure = Field(default="best_draft", frozen=True)
 
-    _assembly: Assembly = PrivateAttr()
+    _assembly: ChatAssembly = PrivateAttr()
     _identity: dict[str, Any] = PrivateAttr()
 
     # Calls
@@ -197,7 +198,7 @@ class CascadeModel(TracedStreams):
 
     @property
     def _last(self) -> BaseChatModel:
-        models = [tier.model for tier in self._assembly.tiers if tier.model is not None]
+        models = self._assembly.models
         if not models:
             raise NotImplementedError("the student is the only tier, and it has no tokenizer")
         return models[-1]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from langchain_core.messages import (
@@ -21,28 +19,21 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.utils.utils import LC_ID_PREFIX
 
+from frugal_core.answers import Answer, Bill, failure_of, mean_log_probability, pieces, question
 from frugal_core.cascade import Failure, Reply
+from frugal_core.contract import ToolCall
 from langchain_frugal._contract import Contract
-
-_CUT_SHORT = frozenset({"length", "max_tokens", "model_length", "model_context_window_exceeded"})
-_WITHHELD = frozenset(
-    {"content_filter", "content_filtered", "refusal", "safety", "recitation", "blocklist"}
-    | {"prohibited_content", "spii", "guardrail_intervened"}
-)
 
 
 def query_of(messages: Sequence[BaseMessage]) -> str:
     """The question: the last human message and what tools have said since."""
-    start = 0
-    for position, message in enumerate(messages):
-        if isinstance(message, HumanMessage):
-            start = position
-    asked = [
-        message.text
-        for message in messages[start:]
-        if isinstance(message, HumanMessage | ToolMessage)
-    ]
-    return "\n".join(asked) if asked else (messages[-1].text if messages else "")
+    return question([(_speaker(message), message.text) for message in messages])
+
+
+def _speaker(message: BaseMessage) -> str:
+    if isinstance(message, HumanMessage):
+        return "user"
+    return "tool" if isinstance(message, ToolMessage) else "other"
 
 
 def is_text(messages: Sequence[BaseMessage]) -> bool:
@@ -57,46 +48,21 @@ def is_text(messages: Sequence[BaseMessage]) -> bool:
 
 def read_message(message: AIMessage, contract: Contract | None) -> Reply:
     """What a tier's message is to the core."""
-    text = str(message.text)
-    if message.tool_calls:
-        text = "\n".join(filter(None, [text, *map(_written, message.tool_calls)]))
-    sent, received, cached = _bought(message.usage_metadata)
-    defect, useless = _defect(message, text, contract)
-    return Reply(
-        text=text,
-        input_tokens=sent,
-        output_tokens=received,
-        cached_tokens=cached,
-        confidence=_confidence(message),
-        defect=defect,
-        useless=useless,
-        payload=message,
-        metered=message.usage_metadata is not None,
-    )
+
+    def breach(text: str, calls: Sequence[ToolCall]) -> str | None:
+        return None if contract is None else contract.breach(message, text, calls)
+
+    return _answer(message).reply(breach, message)
 
 
 def read_error(error: Exception) -> tuple[Failure, UsageMetadata | None]:
-    """What an exception is to the core, and what was bought before it was raised.
-
-    OpenAI's client, for one, raises on an answer cut short in the middle of a JSON object; its
-    tokens are on the bill all the same.
-    """
-    usage = _usage_of_error(error)
-    sent, received, cached = _bought(usage)
-    return Failure(error, False, sent, received, cached), usage
-
-
-def _usage_of_error(error: Exception) -> UsageMetadata | None:
-    """Tokens on the bill of an answer that raised, from the provider's response."""
-    response = getattr(error, "response", None)
-    if getattr(response, "status_code", None) != 200:
-        return None
-    try:
-        usage = response.json()["usage"]  # type: ignore[union-attr]  # it has a status: a response
-        sent, received = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-    except Exception:  # whatever a broken body does, it is not an answer with a bill
-        return None
-    return UsageMetadata(input_tokens=sent, output_tokens=received, total_tokens=sent + received)
+    """What an exception is to the core, and what was bought before it was raised."""
+    failure = failure_of(error)
+    sent, received = failure.input_tokens, failure.output_tokens
+    if not (sent or received):
+        return failure, None
+    total = sent + received
+    return failure, UsageMetadata(input_tokens=sent, output_tokens=received, total_tokens=total)
 
 
 def bought_usage(message: AIMessage) -> UsageMetadata | None:
@@ -147,11 +113,11 @@ def as_result(message: AIMessage) -> ChatResult:
 def replay(message: AIMessage) -> Iterator[AIMessageChunk]:
     """A finished message in pieces, as if it were streamed; without usage and trail."""
     if isinstance(message.content, str):
-        for piece in re.findall(r"\s*\S+\s*", message.content) or [message.content]:
+        for piece in pieces(message.content):
             yield AIMessageChunk(content=piece, id=message.id)
     else:
         yield AIMessageChunk(content=message.content, id=message.id)
-    pieces = [
+    calls = [
         tool_call_chunk(
             name=call["name"],
             args=call["args"] if isinstance(call["args"], str) else json.dumps(call["args"]),
@@ -160,11 +126,11 @@ def replay(message: AIMessage) -> Iterator[AIMessageChunk]:
         )
         for index, call in enumerate([*message.tool_calls, *message.invalid_tool_calls])
     ]
-    if pieces or message.additional_kwargs:
+    if calls or message.additional_kwargs:
         extra = {k: v for k, v in message.additional_kwargs.items() if k != "tool_calls"}
         empty: Any = "" if isinstance(message.content, str) else []
         yield AIMessageChunk(
-            content=empty, tool_call_chunks=pieces, additional_kwargs=extra, id=message.id
+            content=empty, tool_call_chunks=calls, additional_kwargs=extra, id=message.id
         )
 
 
@@ -199,42 +165,33 @@ def _own_id(id_: str | None) -> str | None:
     return None if id_ is None or id_.startswith(LC_ID_PREFIX) else id_
 
 
-def _written(call: Any) -> str:
-    """A tool call as text, the same for the same call."""
-    return f"{call['name']}({json.dumps(call['args'], sort_keys=True, ensure_ascii=False)})"
-
-
 def _from_cache(usage: UsageMetadata) -> bool:
     # LangChain marks the usage of a cached answer so, and leaves its token counts as they were.
     return "total_cost" in usage
 
 
-def _bought(usage: UsageMetadata | None) -> tuple[int, int, int]:
-    """Input, output and cached input tokens that were paid for."""
-    if usage is None or _from_cache(usage):
-        return 0, 0, 0
-    details: Any = usage.get("input_token_details") or {}
-    # Service tiers prefix the name: "priority_cache_read".
-    cached = sum(count or 0 for name, count in details.items() if name.endswith("cache_read"))
-    return usage.get("input_tokens", 0), usage.get("output_tokens", 0), cached
-
-
-def _confidence(message: AIMessage) -> float | None:
-    """Mean log-probability of the answer's tokens, if the provider gave numbers for them."""
-    log_probs = message.response_metadata.get("logprobs")
-    tokens = log_probs.get("content") if isinstance(log_probs, dict) else None
-    if not tokens:
-        return None
-    try:
-        mean = float(sum(token["logprob"] for token in tokens)) / len(tokens)
-    except (KeyError, TypeError):  # what a provider leaves out must not cost its answer
-        return None
-    return None if math.isnan(mean) else min(mean, 0.0)
-
-
-def _defect(message: AIMessage, text: str, contract: Contract | None) -> tuple[str | None, bool]:
-    """Why a message cannot be accepted whatever its score, or None; and whether it is of no use."""
+def _answer(message: AIMessage) -> Answer:
+    """What a message says, in no framework's terms."""
     metadata = message.response_metadata
+    refused = bool(message.additional_kwargs.get("refusal"))
+    kinds: set[Any] = set()
+    if isinstance(message.content, list):
+        kinds = {block.get("type") for block in message.content if isinstance(block, dict)}
+    calls = [ToolCall(call["name"], call["args"]) for call in message.tool_calls]
+    calls += [ToolCall(call["name"] or "", None) for call in message.invalid_tool_calls]
+    return Answer(
+        text=str(message.text),
+        calls=tuple(calls),
+        other=bool(kinds - {"text", "reasoning", "thinking", "redacted_thinking"}),
+        ended=_ended(metadata),
+        refused=refused or "refusal" in kinds,
+        bill=_bill(message.usage_metadata),
+        confidence=_confidence(metadata.get("logprobs")),
+    )
+
+
+def _ended(metadata: Mapping[str, Any]) -> str:
+    """Why a message ended, in the provider's words."""
     ended = metadata.get("finish_reason") or metadata.get("stop_reason")
     ended = ended or metadata.get("stopReason") or metadata.get("done_reason")
     incomplete = metadata.get("incomplete_details")
@@ -242,19 +199,24 @@ def _defect(message: AIMessage, text: str, contract: Contract | None) -> tuple[s
         ended = ended or {"max_output_tokens": "length"}.get(
             str(incomplete.get("reason")), incomplete.get("reason")
         )
-    ended = str(ended or "").lower()
-    if message.additional_kwargs.get("refusal") or ended in _WITHHELD:
-        return "refused", False
-    if isinstance(message.content, list):
-        kinds = {block.get("type") for block in message.content if isinstance(block, dict)}
-        if "refusal" in kinds:
-            return "refused", False
-        if not text.strip() and kinds - {"text", "reasoning", "thinking", "redacted_thinking"}:
-            text = "an image, a sound, a file"
-    if message.invalid_tool_calls:
-        broken: str | None = "a tool call is not valid JSON"
-    elif not text.strip():
-        broken = "empty"
-    else:
-        broken = None if contract is None else contract.breach(message)
-    return ("cut short" if ended in _CUT_SHORT else broken), broken is not None
+    return str(ended or "")
+
+
+def _bill(usage: UsageMetadata | None) -> Bill | None:
+    """What was paid for; nothing if LangChain's cache gave the answer."""
+    if usage is None:
+        return None
+    if _from_cache(usage):
+        return Bill()
+    details: Any = usage.get("input_token_details") or {}
+    # Service tiers prefix the name: "priority_cache_read".
+    cached = sum(count or 0 for name, count in details.items() if name.endswith("cache_read"))
+    return Bill(usage.get("input_tokens", 0), usage.get("output_tokens", 0), cached)
+
+
+def _confidence(log_probs: Any) -> float | None:
+    tokens = log_probs.get("content") if isinstance(log_probs, dict) else None
+    try:
+        return mean_log_probability(token["logprob"] for token in tokens or ())
+    except (KeyError, TypeError):  # what a provider leaves out must not cost its answer
+        return None

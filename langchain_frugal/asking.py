@@ -11,8 +11,9 @@ from langchain_core.messages import AIMessage
 
 from frugal_core.cascade import Failure, Reply
 from frugal_core.errors import FrugalError, describe
+from frugal_core.tiers import check_arguments, make_tier
 from langchain_frugal._replies import read_error, read_message
-from langchain_frugal._tiers import _check_arguments, _tier
+from langchain_frugal._tiers import CHAT_MODELS
 
 REMEDY = (
     "check the model's name, the provider's key in the environment (OPENAI_API_KEY, ...) and that "
@@ -42,13 +43,13 @@ def chat_models(
         >>> chat_models(["openai:gpt-4o-mini"], {"temperature": 0})  # doctest: +SKIP
     """
     arguments = arguments or {}
-    _check_arguments(names, arguments)
+    check_arguments(CHAT_MODELS, names, arguments)
     return {name: _chat_model(name, arguments) for name in names}
 
 
 def _chat_model(name: str, arguments: Mapping[str, Any]) -> BaseChatModel:
     try:
-        tier = _tier(name, name, arguments, wants_log_probs=True)
+        tier = make_tier(CHAT_MODELS, name, name, arguments, wants_log_probs=True)
     except FrugalError:
         raise
     except Exception as error:  # a provider's client complains in its own way

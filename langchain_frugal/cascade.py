@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, SecretStr, SkipValidation, field_serializer
 
+from frugal_core.assembly import assemble, fit_policy
 from frugal_core.errors import FrugalError
 from langchain_frugal._arguments import forwarded, serialisable, sort_arguments
-from langchain_frugal._assembly import assemble
 from langchain_frugal._identity import common_profile, described, identity
 from langchain_frugal._model import CascadeModel
-from langchain_frugal._tiers import Tiers, models_among
+from langchain_frugal._tiers import CHAT_MODELS, Tiers
 
 if TYPE_CHECKING:
     from frugal_core import Policy, Recording
@@ -195,14 +195,11 @@ class FrugalCascadeLLM(CascadeModel):
         Raises:
             FitError: if no policy can be fitted on the recording.
         """
-        import frugal_core
-
-        if not isinstance(recording, frugal_core.Recording):
-            recording = frugal_core.Recording.load(os.fspath(recording), prices=prices)
-        usable = None if tiers is None else models_among(tiers, recording.models)
-        policy = frugal_core.fit(
+        policy = fit_policy(
+            CHAT_MODELS,
             recording,
-            tiers=usable,
+            tiers,
+            prices,
             promise=promise,
             budget=budget,
             reference=reference,
@@ -260,6 +257,7 @@ class FrugalCascadeLLM(CascadeModel):
             # "v1" is LangChain's own format, into which it brings our answer.
             arguments["output_version"] = self.output_version
         self._assembly = assemble(
+            CHAT_MODELS,
             model=self.model_name,
             tiers=self.tiers,
             policy=self.policy,

@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llama_index_frugal.cache import SemanticCacheCallback
+    from llama_index_frugal.cascade import FrugalCascadeLLM
+    from llama_index_frugal.compressor import PromptCompressor
+    from llama_index_frugal.events import FrugalCascadeEvent
 
-__all__ = ["SemanticCacheCallback"]
+__all__ = ["FrugalCascadeEvent", "FrugalCascadeLLM", "PromptCompressor", "SemanticCacheCallback"]
 
-_HOMES = {"SemanticCacheCallback": "cache"}
+_HOMES = {
+    "FrugalCascadeEvent": "events",
+    "FrugalCascadeLLM": "cascade",
+    "PromptCompressor": "compressor",
+    "SemanticCacheCallback": "cache",
+}
 
 
 def __getattr__(name: str) -> Any:

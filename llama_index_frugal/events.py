@@ -83,8 +83,11 @@ def collecting(responses: list[Response]) -> Iterator[None]:
     A structured prediction returns an object, or raises; what was bought for it, and how sure the
     model was, is in the response that it came from.
     """
+    outer, before = _collected.get(), len(responses)
     token = _collected.set(responses)
     try:
         yield
     finally:
         _collected.reset(token)
+        if outer is not None:  # of a cascade that has this one as a tier
+            outer.extend(responses[before:])

@@ -7,26 +7,22 @@ import json
 import logging
 import math
 import os
-import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
-
-import numpy as np
 
 from frugal_core.cache.calibration import CacheCertificate
 from frugal_core.cache.decision import Decision, Neighbour
 from frugal_core.cache.decision import shipped as shipped_decision
 from frugal_core.cache.feedback import Aim, Feedback
 from frugal_core.cache.flight import Flights
+from frugal_core.cache.judging import Judge, Sample, judged_pairs
 from frugal_core.cache.partition import digest
 from frugal_core.cache.store import open_store
 from frugal_core.cache.store.base import (
-    Candidate,
     Entry,
     NewEntry,
     Selection,
@@ -38,9 +34,6 @@ from frugal_core.cache.turns import POLL, Turn, Waiting
 from frugal_core.cache.wording import has_meaning
 from frugal_core.embedding import embedder_of
 from frugal_core.errors import FrugalError, describe
-
-Judge = Callable[[str, str, Any], bool]
-"""(new question, stored question, stored answer) -> whether that answer is right for the new one"""
 
 T = TypeVar("T")
 
@@ -129,9 +122,7 @@ class SemanticCache:
         self._flights = Flights(self.rows)
         self._feedback = Feedback(self.rows, self.embedder.id, Aim(error_bound, confidence))
         self._by_meaning = error_bound > 0
-        self._judge = judge
-        self._judge_rate = judge_rate if judge else 0.0
-        self._background: ThreadPoolExecutor | None = None
+        self._sample = Sample(judge, judge_rate)
         self._faults: set[str] = set()
         self._since_eviction = 0
         self._lock = threading.Lock()
@@ -266,23 +257,7 @@ class SemanticCache:
             pairs: (stored question, new question, whether one answer serves both). They should be
                 like your traffic: the bound is kept on what is like them.
         """
-        rows = {
-            text: row for row, text in enumerate(dict.fromkeys(stored for stored, _, _ in pairs))
-        }
-        texts = list(rows)
-        vectors = self.embedder.embed(texts)
-        asked = self.embedder.embed([question for _, question, _ in pairs])
-        decisions = []
-        for (stored, question, same), vector in zip(pairs, asked, strict=True):
-            cosines = vectors @ vector
-            near = [int(row) for row in np.argsort(-cosines)[: NEIGHBOURS + 1]]
-            near = [row for row in near if texts[row] != question][:NEIGHBOURS]
-            verdict = self.decision.judge(
-                question, [Neighbour(texts[row], float(cosines[row])) for row in near]
-            )
-            if verdict.position is not None:
-                right = same and near[verdict.position] == rows[stored]
-                decisions.append((verdict.score, not right))
+        decisions = judged_pairs(pairs, self.embedder, self.decision, NEIGHBOURS)
         self._feedback.count({"lookup": len(pairs), "scored": len(decisions)})
         self._feedback.keep("judged", decisions)
         return self.certificate()
@@ -314,7 +289,7 @@ class SemanticCache:
         return self.rows.remove(chosen)
 
     def stats(self) -> dict[str, Any]:
-        """Entries, lookups, hits by layer; of all processes that share the location."""
+        """Entries of this scope; lookups and hits of all scopes and processes on the location."""
         counts = self._feedback.counts()
         return {
             "entries": self.rows.count(Selection(scope=self.scope)),
@@ -326,8 +301,7 @@ class SemanticCache:
 
     def close(self) -> None:
         """Write what is pending and let go of the location."""
-        if self._background is not None:
-            self._background.shutdown(wait=True)
+        self._sample.close()
         self._guard("close", self._feedback.flush)
         self.rows.close()
 
@@ -360,7 +334,7 @@ class SemanticCache:
 
     def _semantic(self, question: str, partition: str) -> Hit | None:
         certificate = self._feedback.certificate()
-        if not certificate.serves and not self._judge_rate:
+        if not certificate.serves and not self._sample.rate:
             return None
         vector = self._vector(question)
         near = [
@@ -376,8 +350,8 @@ class SemanticCache:
         chosen = near[verdict.position]
         serve = verdict.score >= certificate.threshold
         self._feedback.count({"scored": 1})
-        if self._judge_rate and random.random() < self._judge_rate:
-            self._submit(question, chosen, verdict.score, serve)
+        if self._sample.draws():
+            self._have_judged(question, chosen.entry, verdict.score, serve)
         return self._hit(chosen.entry, "semantic", verdict.score) if serve else None
 
     def _vector(self, question: str) -> Vector:
@@ -416,21 +390,16 @@ class SemanticCache:
                 self._since_eviction = 0
                 self.rows.evict(self.max_entries)
 
-    def _submit(self, question: str, chosen: Candidate, score: float, served: bool) -> None:
-        """Judge a lookup in the background."""
-        judge = self._judge
-        assert judge is not None
+    def _have_judged(self, question: str, entry: Entry, score: float, served: bool) -> None:
+        def learn(right: bool) -> None:
+            self._feedback.keep("judged", [(score, not right)])
+            if served and not right:
+                self.rows.mark_wrong(entry.id)
 
         def run() -> None:
-            wrong = not judge(question, chosen.entry.question, chosen.entry.answer)
-            self._feedback.keep("judged", [(score, wrong)])
-            if wrong and served:
-                self.rows.mark_wrong(chosen.entry.id)
+            self._guard("judge", lambda: learn(self._sample.judge(question, entry)))
 
-        with self._lock:
-            if self._background is None:
-                self._background = ThreadPoolExecutor(1, thread_name_prefix="frugal-judge")
-        self._background.submit(lambda: self._guard("judge", run))
+        self._sample.submit(run)
 
     def _guard(self, what: str, act: Callable[[], T]) -> T | None:
         """Do something that may fail without costing the user an answer."""

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from frugal_core._version import __version__
-from frugal_core.cli import cache, collect, curve, demo, evaluate, fit
+from frugal_core.cli import cache, collect, compress, curve, demo, evaluate, fit
 from frugal_core.cli.console import complain
 from frugal_core.errors import FrugalError
 
@@ -87,6 +87,7 @@ app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command(epilog=curve.EXAMPLE)(curve.curve)
 app.command(epilog=collect.EXAMPLE)(collect.collect)
 app.command(epilog=demo.EXAMPLE)(demo.demo)
+app.command(epilog=compress.EXAMPLE)(compress.compress)
 app.add_typer(cache.app, name="cache")
 
 

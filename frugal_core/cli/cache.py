@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from frugal_core.cli.cache_check import check, one_line, show
-from frugal_core.cli.cache_location import Location, opened, shown, size_of
+from frugal_core.cli.cache_location import Location, opened, shown
 from frugal_core.cli.collect import someone_is_there
 from frugal_core.cli.console import AsJson, check_output, console, percent, print_json, remark
 from frugal_core.errors import FrugalError
@@ -53,7 +53,7 @@ def stats(
 
         counts, held = cache.stats(), cache.certificate()
         entries = cache.rows.count(Selection(scope=scope))
-        size = size_of(cache.rows)
+        size = cache.rows.size()
     exact, semantic, lookups = (counts[name] for name in ("exact_hits", "semantic_hits", "lookups"))
     data = {
         "location": shown(location),

@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -15,7 +15,6 @@ from frugal_core.errors import FrugalError
 
 if TYPE_CHECKING:
     from frugal_core.cache.semantic import SemanticCache
-    from frugal_core.cache.store.base import Store
 
 Location = Annotated[
     str | None,
@@ -66,20 +65,3 @@ def shown(location: str | None) -> str:
     except ValueError:  # an unescaped password
         return "postgresql://..."
     return f"postgresql://{parts.hostname or ''}{port}{parts.path}"
-
-
-def size_of(store: Store) -> int | None:
-    """Bytes on disk; None if that cannot be told."""
-    link: Any = getattr(store, "_link", None)
-    if link is not None:
-        statement = (
-            "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
-            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND relkind = 'r'"
-        )
-        name = store._schema.name  # type: ignore[attr-defined]
-        return int(link.run(lambda c: c.execute(statement, (name,)).fetchone()[0]))
-    path = getattr(store, "path", None)
-    if path is None:
-        return None
-    files = [Path(f"{path}{end}") for end in ("", "-wal", "-shm")]
-    return sum(file.stat().st_size for file in files if file.exists())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from frugal_core.adapt.examples import ExamplePool
 from frugal_core.errors import FrugalError
 from frugal_core.local_model import (
     MODEL_NAME,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SYSTEM = "Is the headline real news or satire? Answer with one word: news or satire."
 EXAMPLES = 2
+FIXED = 8
+"""Examples of a prompt that shows the same ones to every headline, half of them satire."""
 PRICED_AS = "gpt-4.1-nano"
 
 Prompt = Callable[[str], list[tuple[str, str]]]
@@ -61,6 +64,7 @@ class Application:
         introduction: What to say about them.
         concurrency: Calls at the same time.
         local: Whether asking costs nothing but time.
+        fixed: The prompt as it was before examples were selected; None if it has none.
     """
 
     models: Mapping[str, BaseChatModel]
@@ -69,6 +73,7 @@ class Application:
     introduction: str
     concurrency: int
     local: bool
+    fixed: Prompt | None = None
 
     @property
     def reference(self) -> str:
@@ -91,7 +96,7 @@ def local_application(server: LocalModel, labelled: list[Headline]) -> Applicati
     listed = PriceBook().price(PRICED_AS)
     return Application(
         {MODEL_NAME: model},
-        _few_shot(labelled),
+        _selected(labelled),
         PriceBook({MODEL_NAME: Price(listed.input, listed.output)}),
         f"{MODEL_NAME} runs on this machine, behind the real ChatOpenAI. It is free; in this demo "
         f"its tokens are priced as those of {PRICED_AS}, {listed.input:.2f} and "
@@ -99,24 +104,34 @@ def local_application(server: LocalModel, labelled: list[Headline]) -> Applicati
         f"{len(labelled):,} labelled headlines.",
         concurrency=1,
         local=True,
+        fixed=_fixed(labelled),
     )
 
 
-def _few_shot(labelled: Sequence[Headline]) -> Prompt:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectoriser = TfidfVectorizer(sublinear_tf=True)
-    pool = vectoriser.fit_transform([headline.text for headline in labelled])
+def _selected(labelled: Sequence[Headline]) -> Prompt:
+    """Shows the examples that are most like the headline, the most similar one last."""
+    pool = ExamplePool([(headline.text, headline.label) for headline in labelled], k=EXAMPLES)
 
     def prompt(headline: str) -> list[tuple[str, str]]:
-        similarity = (pool @ vectoriser.transform([headline]).T).toarray()[:, 0]
-        nearest = similarity.argsort(kind="stable")[-EXAMPLES:]  # the most similar comes last
-        turns = [("system", SYSTEM)]
-        for example in (labelled[i] for i in nearest):
-            turns += [("human", example.text), ("ai", example.label)]
-        return [*turns, ("human", headline)]
+        shown = pool.select(headline)
+        return _few_shot([(example.text, example.answer or "") for example in shown], headline)
 
     return prompt
+
+
+def _fixed(labelled: Sequence[Headline]) -> Prompt:
+    """Shows the same examples to every headline, each label in turn."""
+    by_label = [[h for h in labelled if h.label == label] for label in ("news", "satire")]
+    turns = zip(*by_label, strict=False)
+    shown = [(h.text, h.label) for pair in turns for h in pair][:FIXED]
+    return lambda headline: _few_shot(shown, headline)
+
+
+def _few_shot(shown: Sequence[tuple[str, str]], headline: str) -> list[tuple[str, str]]:
+    turns = [("system", SYSTEM)]
+    for text, label in shown:
+        turns += [("human", text), ("ai", label)]
+    return [*turns, ("human", headline)]
 
 
 def real_application(names: Sequence[str]) -> Application:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from frugal_core.demo.application import EXAMPLES, FIXED
 from frugal_core.demo.caching import Served
 from frugal_core.demo.results import Live, Report
 
@@ -65,9 +66,17 @@ def show(report: Report, reference: str, out: Console) -> None:
     """The comparison, the certificate and three trails."""
     from frugal_core.evaluation import wilson
 
+    n = len(report.after)
+    if report.fixed:
+        out.print(
+            f"   before: {reference} with {FIXED} fixed examples, half of them satire; after: with "
+            f"the {EXAMPLES} most similar of all\n"
+        )
+        out.print(_comparison(f"{n} headlines, examples", report.fixed, report.before))
+        out.print()
     out.print(f"   before: {reference} alone; after: the cascade in its place\n")
-    out.print(_comparison(report))
-    n, right = len(report.after), sum(live.right for live in report.after)
+    out.print(_comparison(f"{n} live headlines", report.before, report.after))
+    right = sum(live.right for live in report.after)
     low, high = wilson(right, n)
     shares = Counter(live.steps[-1]["model"] for live in report.after)
     answered = ", ".join(f"{model} {count}" for model, count in shares.most_common())
@@ -96,16 +105,16 @@ def show_next(report: Report, out: Console) -> None:
         out.print(f"   {command}", soft_wrap=True)
 
 
-def _comparison(report: Report) -> Table:
+def _comparison(title: str, before: Sequence[Live], after: Sequence[Live]) -> Table:
     """Before and after, on the same live headlines."""
-    n = len(report.after)
-    table = _table(f"{n} live headlines", "before", "after")
+    n = len(after)
+    table = _table(title, "before", "after")
 
     def compare(name: str, value: Callable[[Live], float], form: str, scale: float = 1.0) -> None:
-        one, two = (scale * sum(map(value, lives)) for lives in (report.before, report.after))
+        one, two = (scale * sum(map(value, lives)) for lives in (before, after))
         table.add_row(*_change(name, one, two, form))
 
-    right = [sum(live.right for live in lives) / n for lives in (report.before, report.after)]
+    right = [sum(live.right for live in lives) / n for lives in (before, after)]
     points = f"{100 * (right[1] - right[0]):+.0f} points"
     table.add_row("accuracy", f"{100 * right[0]:.0f} %", f"{100 * right[1]:.0f} %", points)
     compare("calls of a model", _calls, ",.0f")

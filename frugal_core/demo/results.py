@@ -85,6 +85,8 @@ class Report:
         promised: Whether `policy` is certified; if not, it is what the budget alone buys.
         before, after: The same headlines, answered by the reference alone and by the cascade.
         folder: Where recordings and policy are kept.
+        fixed: The same headlines, answered by the reference with the same examples for all of them;
+            empty where the prompt has no examples.
     """
 
     seed: int
@@ -93,3 +95,4 @@ class Report:
     before: list[Live]
     after: list[Live]
     folder: Path
+    fixed: Sequence[Live] = ()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from frugal_core.demo.application import (
     SYSTEM,
     Application,
+    Prompt,
     check_packages,
     local_application,
     real_application,
@@ -105,9 +106,13 @@ class _Demo:
         policy, promised = self._fit(recording)
         self._step(f"Answer {len(draw.live)} other headlines live, before and after.")
         alone = {name: self._live(name, llm) for name, llm in self.application.models.items()}
+        fixed: list[Live] = []
+        if self.application.fixed is not None:
+            llm = self.application.models[reference]
+            fixed = self._live(reference, llm, self.application.fixed, ", fixed examples")
         after = self._live("the cascade", self._cascade(policy))
         self._save_live(alone)
-        report = Report(draw.seed, policy, promised, alone[reference], after, self.folder)
+        report = Report(draw.seed, policy, promised, alone[reference], after, self.folder, fixed)
         show(report, reference, self.out)
         if self.application.local:
             self._cache()
@@ -231,12 +236,15 @@ class _Demo:
 
         return FrugalCascadeLLM(policy=policy, tiers=self.application.models)
 
-    def _live(self, name: str, llm: BaseChatModel) -> list[Live]:
+    def _live(
+        self, name: str, llm: BaseChatModel, prompt: Prompt | None = None, how: str = ""
+    ) -> list[Live]:
         """Answer the live headlines one by one with a model, or with the cascade."""
+        prompt = prompt or self.application.prompt
         lives = []
-        with progress(self.out, name, len(self.draw.live)) as advance:
+        with progress(self.out, name + how, len(self.draw.live)) as advance:
             for headline in self.draw.live:
-                messages = self.application.prompt(headline.text)
+                messages = prompt(headline.text)
                 started = time.perf_counter()
                 try:
                     message = llm.invoke(messages)

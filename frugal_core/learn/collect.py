@@ -16,6 +16,7 @@ from frugal_core.cascade import Failure, Reply
 from frugal_core.errors import describe
 from frugal_core.learn.collection import Collection, Question
 from frugal_core.pricing import PriceBook
+from frugal_core.tokens import estimate_tokens
 
 Ask = Callable[[str], Reply | Failure]
 """Asks one tier one question; may also raise."""
@@ -25,19 +26,6 @@ Progress = Callable[[str, float], None]
 
 _HOPELESS = {401, 404}  # wrong key, no such model: the next question would fare no better
 _OVERHEAD = 8  # tokens around a message; providers use 3 to 7
-
-
-def estimate_tokens(text: str) -> int:
-    """About how many tokens a text is at most, without any provider's tokenizer.
-
-    Three ASCII characters to a token, and two bytes of anything else; English takes about four.
-
-    Example:
-        >>> estimate_tokens("What is the capital of France?")
-        10
-    """
-    ascii_ = sum(character.isascii() for character in text)
-    return -(-ascii_ // 3) + -(-(len(text.encode()) - ascii_) // 2)
 
 
 @dataclass(frozen=True, slots=True)

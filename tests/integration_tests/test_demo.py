@@ -93,6 +93,16 @@ def test_prints_what_the_rows_say(done: Run) -> None:
     assert printed.count("(right)") + printed.count("(wrong, ") == 3
 
 
+def test_shows_what_example_selection_is_worth(done: Run) -> None:
+    report, printed = done
+    assert [live.headline for live in report.fixed] == [live.headline for live in report.before]
+    sent = [sum(live.input_tokens for live in lives) for lives in (report.fixed, report.before)]
+    assert sent[1] < sent[0] / 2, "two examples against eight"
+    right = [100 * sum(live.right for live in lives) / 8 for lives in (report.fixed, report.before)]
+    assert "with 8 fixed examples" in printed and "8 headlines, examples" in printed
+    assert re.search(rf"accuracy +{right[0]:.0f} % +{right[1]:.0f} %", printed)
+
+
 def test_is_readable_in_a_file(done: Run) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.printed)
     text = [line for line in done.printed.splitlines() if not line.startswith("   frugal ")]

@@ -22,6 +22,10 @@ def _cheap(request: Request) -> Answer:
         return Answer.json({"name": "Ada Lovelace"})
     if "tools" in request.body:
         return Answer.calling("no_such_tool", {})
+    if "numbered queries" in request.prompt:
+        return Answer.json(dict.fromkeys("134", "Paris"))  # one is missing
+    if "up or down?" in str(request.messages):
+        return Answer(request.messages[-2]["content"])  # what the last example says
     known = "France" in request.prompt
     return Answer("Paris" if known else "Milan", logprob=_SURE if known else _UNSURE)
 
@@ -40,7 +44,12 @@ def _run(name: str, folder: Path, *arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, str(_EXAMPLES / name), *arguments],
             cwd=folder,
-            env={**os.environ, "OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "test"},
+            env={
+                **os.environ,
+                "OPENAI_BASE_URL": server.base_url,
+                "OPENAI_API_BASE": server.base_url,  # as LlamaIndex's class calls it
+                "OPENAI_API_KEY": "test",
+            },
             capture_output=True,
             text=True,
             timeout=100,
@@ -76,6 +85,16 @@ def _recording(path: Path) -> str:
             ["'get_weather', 'args': {'city': 'Paris'}", "age=36) from gpt-4o\n"],
         ),
         ("langgraph_agent.py", ["Sunny in Paris, they say", "'total_tokens'"]),
+        (
+            "llama_index_cascade.py",
+            ["gpt-4o-mini: Paris", "gpt-4o: Rome", "Sunny in Paris, they say"],
+        ),
+        ("compress.py", [" tokens -> ", "Paris\n", "Lima is the capital of Peru."]),
+        ("few_shot.py", ["held-out rows, by the examples' vote", "down "]),
+        (
+            "many_queries.py",
+            ["Paris (", " tokens, 4 in its request)", "1 in its request, asked again alone)"],
+        ),
         ("cache.py", ["quickly? exact", "quickly? semantic", "with 95 % confidence"]),
         (
             "llama_index_cache.py",

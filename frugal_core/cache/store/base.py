@@ -199,6 +199,10 @@ class Store(Protocol):
         """Records of a journal with their numbers, in the order they were appended."""
         ...
 
+    def size(self) -> int | None:
+        """Bytes on disk; None if that cannot be told."""
+        ...
+
     def close(self) -> None:
         """Write what is pending and let go of files and connections; may be called twice."""
         ...

@@ -302,6 +302,10 @@ class GPTCacheStore:
             stored = [one for page in pages_of(ids) for one in self._rows.read(page)]
         return [(one.id, one.data["note"]) for one in stored if "note" in one.data]
 
+    def size(self) -> int | None:
+        """See `Store`; GPTCache does not tell."""
+        return None
+
     def close(self) -> None:
         """Write what is pending, the index of vectors too, and close the manager."""
         if self._closed:

@@ -206,6 +206,17 @@ class PostgresStore:
         )
         return [(number, json.loads(record)) for number, record in rows]
 
+    def size(self) -> int | None:
+        """See `Store`."""
+        statement = (
+            "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
+            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND relkind = 'r'"
+        )
+        found = self._link.run(
+            lambda connection: connection.execute(statement, (self._schema.name,)).fetchall()
+        )
+        return int(found[0][0])
+
     def close(self) -> None:
         """Write what is pending and let go of the connections; may be called twice."""
         with contextlib.suppress(StoreError):

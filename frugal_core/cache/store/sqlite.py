@@ -262,6 +262,12 @@ class SQLiteStore:
         except ValueError as error:
             raise self._database.damaged("a note is not what was stored") from error
 
+    def size(self) -> int | None:
+        if self.path == MEMORY:
+            return None
+        files = [f"{self._database.path}{end}" for end in ("", "-wal", "-shm")]
+        return sum(os.stat(file).st_size for file in files if os.path.exists(file))
+
     def settle(self) -> None:
         """Wait until no index is being built; for measurements."""
         self._views.settle()

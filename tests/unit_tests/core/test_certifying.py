@@ -144,6 +144,12 @@ def test_critical_value_is_at_most_the_normal_quantile(confidence: float) -> Non
     assert critical_value(200, 0.01, alpha) <= stats.norm.ppf(alpha) + 1e-9
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 0.005, 0.05, 0.07, 0.1, 0.15, 0.2, 0.4])
+def test_critical_value_stays_near_the_normal_quantile(epsilon: float) -> None:
+    """At 0.1 and others, q / (1 - loss) is rounded to a little over 1."""
+    assert all(-2.2 < critical_value(n, epsilon, 0.05) < -1.6 for n in (36, 100, 390))
+
+
 def test_nothing_is_certified_without_rows() -> None:
     assert not keeps_promise(0, 0, 0, Promise(0.5, 0.5))
 

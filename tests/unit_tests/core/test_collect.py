@@ -22,8 +22,9 @@ from frugal_core import PriceBook, Recording
 from frugal_core.cascade import Failure, Reply
 from frugal_core.cli import app
 from frugal_core.errors import RecordingError, UnpricedModelError, describe
-from frugal_core.learn.collect import Tally, collect, estimate_tokens, quote
+from frugal_core.learn.collect import Tally, collect, quote
 from frugal_core.learn.collection import Collection, Question, read_questions
+from frugal_core.tokens import estimate_tokens
 from tests.servers import Answer, Fault, Request, ScriptedServer
 
 BOOK = PriceBook({"small": [1.0, 2.0], "large": [10.0, 20.0]}, table=False)

@@ -190,7 +190,7 @@ def test_ladders_agree_with_what_they_mean() -> None:
 
 
 def test_the_ladder_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="langchain_frugal"):
+    with caplog.at_level(logging.INFO, logger="frugal_core"):
         FrugalCascadeLLM(model="gpt-4.1", api_key=KEY)
     assert "gpt-4.1-nano -> gpt-4.1-mini -> gpt-4.1" in caplog.text
     assert AS_OF in caplog.text

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage
 from pydantic import BaseModel
 
 from langchain_frugal._contract import Contract, StructuredOutput, as_openai_tool
+from langchain_frugal._replies import read_message
 
 
 def call(name: str = "look", **args: Any) -> AIMessage:
@@ -26,7 +27,7 @@ class Point(BaseModel):
 def breach(message: AIMessage, **kwargs: Any) -> str | None:
     contract = Contract.of(kwargs)
     assert contract is not None
-    return contract.breach(message)
+    return read_message(message, contract).defect
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"temperature": 0}, {"tools": []}, {"strict": None}])

@@ -190,11 +190,16 @@ class StoreSuite:
         now = time.time()
         living = new(1, near(direction(0), 0.8), expires=now + 3600)
         dead = [new(n, near(direction(0), 0.9, n), expires=now - 1) for n in range(2, 60)]
-        store.add([*dead, living, new(99, expires=now + 0.3)])
+        store.add([*dead, living])
         assert store.exact("key-2") is None and store.exact("key-1") is not None
-        assert store.exact("key-99") is not None
+        for seconds in (0.3, 5):  # a busy machine may need longer
+            soon = time.time() + seconds
+            store.add([new(99, expires=soon)])
+            if lives := store.exact("key-99") is not None:
+                break
+        assert lives
         assert [c.entry.question for c in store.nearest("s", direction(0), 1)] == ["question 1"]
-        time.sleep(0.35)
+        time.sleep(max(0.0, soon - time.time()) + 0.05)
         assert store.exact("key-99") is None
         assert [c.entry.question for c in store.nearest("s", direction(0), 9)] == ["question 1"]
         assert store.count(Selection()) == 60 and store.count(Selection(dead=True)) == 59

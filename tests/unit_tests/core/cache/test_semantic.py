@@ -137,11 +137,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_answers_expire() -> None:
-    cache = SemanticCache(":memory:", error_bound=0.05, ttl=0.3)
+def test_answers_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = SemanticCache(":memory:", error_bound=0.05, ttl=3600)
     cache.store(STORED, 1)
     assert cache.lookup(STORED) and cache.lookup(ASKED)
-    time.sleep(0.35)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3601)
     assert cache.lookup(STORED) is None and cache.lookup(ASKED) is None
 
 

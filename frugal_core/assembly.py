@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
-from frugal_core.cascade import Plan, Scorer, Tier
+from frugal_core.cascade import Outcome, Plan, Scorer, Tier
 from frugal_core.errors import FrugalError, PolicyError
 from frugal_core.ladders import AS_OF
 from frugal_core.pricing import PriceBook
 from frugal_core.scoring import AgreementScorer, FunctionScorer, LogProbScorer
-from langchain_frugal._tiers import (
-    ChatTier,
+from frugal_core.tiers import (
     Entry,
-    Tiers,
-    _check_arguments,
-    _tier,
+    Model,
+    Models,
+    ModelTier,
+    check_arguments,
     ladder_entries,
+    make_tier,
+    models_among,
     name_of,
     named,
     price_of,
@@ -27,9 +30,9 @@ from langchain_frugal._tiers import (
 )
 
 if TYPE_CHECKING:
-    from frugal_core import Policy
+    from frugal_core.policy import Policy
 
-logger = logging.getLogger("langchain_frugal")
+logger = logging.getLogger("frugal_core")
 
 THRESHOLD = 0.8
 """Accepts an answer where no policy was fitted: a rule of thumb for the geometric mean of token
@@ -37,7 +40,7 @@ probabilities, on which nothing is promised."""
 
 
 @dataclass(frozen=True)
-class Assembly:
+class Assembly(Generic[Model]):
     """What a cascade consists of, once its arguments have been understood.
 
     Args:
@@ -48,15 +51,28 @@ class Assembly:
     """
 
     plan: Plan
-    tiers: tuple[ChatTier, ...]
+    tiers: tuple[ModelTier[Model], ...]
     policy_digest: str | None = None
     ladder: str | None = None
 
-    def __deepcopy__(self, memo: object) -> Assembly:
+    def __deepcopy__(self, memo: object) -> Assembly[Model]:
         # Nothing here changes after construction, and a provider's client cannot be copied.
         return self
 
-    def pinned(self, name: str) -> Assembly:
+    @property
+    def models(self) -> list[Model]:
+        """The models, without the student."""
+        return [tier.model for tier in self.tiers if tier.model is not None]
+
+    def trail(self, outcome: Outcome) -> dict[str, Any]:
+        """What happened in a call, as a JSON object for the caller."""
+        trail = outcome.to_json()
+        if self.ladder is not None:
+            names = [tier.name for tier in self.tiers]
+            trail["ladder"] = {"as_of": self.ladder, "tiers": names}
+        return trail
+
+    def pinned(self, name: str) -> Assembly[Model]:
         """A cascade of one tier only, for a call that names its model.
 
         Raises:
@@ -82,20 +98,23 @@ class Assembly:
 
 
 def assemble(
+    models: Models[Model],
     *,
     model: str | None,
-    tiers: Tiers | None,
+    tiers: Any,
     policy: Policy | str | None,
     scorer: Any,
     threshold: float | None,
     promise: Any,
     prices: Any,
     arguments: Mapping[str, Any],
-) -> Assembly:
+) -> Assembly[Model]:
     """Make a cascade's tiers and plan from the arguments of its constructor.
 
     Args:
-        arguments: What every tier that is built here gets, by the names of `ChatOpenAI`.
+        models: What the framework's models are.
+        model, tiers, policy, scorer, threshold, promise, prices: As the user gave them.
+        arguments: What every tier that is built here gets, by the framework's names.
 
     Raises:
         FrugalError: if the arguments do not make a cascade; `PolicyError` if the policy does not
@@ -109,9 +128,9 @@ def assemble(
         for name, value in own.items():
             if value is not None:
                 raise FrugalError(f"{name}: the policy brings its own; give one of the two")
-        entries = _policy_entries(loaded, model, tiers)
+        entries = _policy_entries(models, loaded, model, tiers)
     elif tiers is not None:
-        entries = with_reference(named(tiers), model)
+        entries = with_reference(named(models, tiers), model)
     elif model is not None:
         entries, ladder = ladder_entries(model), AS_OF
     else:
@@ -119,20 +138,40 @@ def assemble(
             'say which models: model="gpt-4o", tiers=["openai:gpt-4o-mini", "openai:gpt-4o"] '
             'or policy="my.frugal"'
         )
-    _check_arguments([entry for _, entry in entries], arguments)
+    check_arguments(models, [entry for _, entry in entries], arguments)
     if loaded is not None:
         plan = loaded.plan
     else:
         book = PriceBook.load(prices)
-        priced = tuple(Tier(name, price_of(book, name, entry)) for name, entry in entries)
+        priced = tuple(Tier(name, price_of(models, book, name, entry)) for name, entry in entries)
         thresholds = (THRESHOLD if threshold is None else threshold,) * (len(entries) - 1)
         plan = Plan(priced, thresholds, _scorer(scorer))
-    wants_log_probs = not isinstance(plan.scorer, FunctionScorer | AgreementScorer)
-    chat_tiers = tuple(_tier(name, entry, arguments, wants_log_probs) for name, entry in entries)
+    wants = not isinstance(plan.scorer, FunctionScorer | AgreementScorer)
+    made = tuple(make_tier(models, name, entry, arguments, wants) for name, entry in entries)
     if ladder is not None:
-        names = " -> ".join(tier.name for tier in chat_tiers)
+        names = " -> ".join(tier.name for tier in made)
         logger.info("cascade %s (cheaper models by the table of %s)", names, ladder)
-    return Assembly(plan, chat_tiers, None if loaded is None else loaded.digest, ladder)
+    return Assembly(plan, made, None if loaded is None else loaded.digest, ladder)
+
+
+def fit_policy(
+    models: Models[Any], recording: Any, tiers: Any, prices: Any, **options: Any
+) -> Policy:
+    """Fit the policy of a cascade.
+
+    Args:
+        models: What the framework's models are.
+        recording: Queries with every model's answers, or their file.
+        tiers: The models that may be used; all of the recording's if None.
+        prices: USD per million tokens by model, for a recording that is read here.
+        **options: See `frugal_core.fit`.
+    """
+    import frugal_core
+
+    if not isinstance(recording, frugal_core.Recording):
+        recording = frugal_core.Recording.load(os.fspath(recording), prices=prices)
+    usable = None if tiers is None else models_among(models, tiers, recording.models)
+    return frugal_core.fit(recording, tiers=usable, **options)
 
 
 def _check_promise(policy: Policy | None, promise: Any) -> None:
@@ -164,12 +203,14 @@ def _load_policy(policy: Policy | str | None) -> Policy | None:
             kind = type(policy).__name__
             raise PolicyError(f"policy is a {kind}: give a Policy, or the path of one")
         return policy
-    from frugal_core import Policy as PolicyClass
+    from frugal_core.policy import Policy as PolicyClass
 
     return PolicyClass.load(policy)
 
 
-def _policy_entries(policy: Policy, model: str | None, tiers: Any) -> list[Entry]:
+def _policy_entries(
+    models: Models[Any], policy: Policy, model: str | None, tiers: Any
+) -> list[Entry]:
     """The policy's tiers in its order, each with the model that was given for it."""
     plan = policy.plan
     names = [tier.model for tier in plan.tiers]
@@ -184,9 +225,9 @@ def _policy_entries(policy: Policy, model: str | None, tiers: Any) -> list[Entry
     entries: list[Entry] = [(name, None) for name in names[:student]]
     if tiers is None:
         return entries + [(name, name) for name in names[student:]]
-    given = named(tiers)
+    given = named(models, tiers)
     if model is not None and not any(same_model(name, model) for name, _ in given):
-        given.append((name_of(model), model))
+        given.append((name_of(models, model), model))
     for name in names[student:]:
         exact = [tier for other, tier in given if other == name]
         matches = exact or [tier for other, tier in given if same_model(other, name)]

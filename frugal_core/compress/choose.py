@@ -1,0 +1,148 @@
+"""Which units of some documents are kept, so that the rest fits the budget."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from frugal_core.compress.passages import LONGEST, units_of
+from frugal_core.compress.rank import (
+    Unit,
+    near_duplicates,
+    rank_by_question,
+    rank_by_salience,
+)
+from frugal_core.compress.select import Texts, assemble, render, select, shorten, trim
+from frugal_core.compress.values import Part
+from frugal_core.embedding import Embedder
+from frugal_core.errors import FrugalError
+from frugal_core.tokens import Counter
+
+Overflow = Literal["error", "keep", "drop"]
+"""What to do if what is protected is over the budget: an error, keep it all the same, or let code,
+JSON and template variables go with their relevance, always whole."""
+
+_SHORTEST = 12  # letters of a unit
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be made shorter, and how; see `compress`.
+
+    Args:
+        texts: The documents by number.
+        titles: The title of every document that was given.
+        question: What is asked; empty if nothing is.
+        budget: Tokens that may be used.
+        count: How they are counted.
+        patterns: What must be kept.
+        embedder: To be heard beside the words.
+        word_ratio: How much may come from dropping function words.
+        on_overflow: What to do where the budget is too small.
+        is_text: Whether it is one text, such as a prompt, and not documents that were found.
+    """
+
+    texts: Texts
+    titles: Sequence[str]
+    question: str
+    budget: int
+    count: Counter
+    patterns: Sequence[re.Pattern[str]]
+    embedder: Embedder | None
+    word_ratio: float
+    on_overflow: Overflow
+    is_text: bool
+
+
+def choose(task: Task) -> tuple[Texts, list[Part]]:
+    """Keep the best sentences that fit; where not one fits, the best parts of sentences.
+
+    Returns:
+        What is left of the documents, and all their parts.
+
+    Raises:
+        FrugalError: if what is protected, or the best part alone, is over the budget.
+    """
+    keeps_structure = task.is_text and task.on_overflow != "drop"
+    for longest in (LONGEST, max(_SHORTEST, 2 * task.budget)):
+        units, passages = units_of(task.texts, task.titles, task.patterns, longest, keeps_structure)
+        if not units:  # white space
+            return dict.fromkeys(task.texts, "") if task.is_text else {}, []
+        order, repeated = _order(task, units, passages)
+        taken = select(
+            units, order, task.titles, math.floor(task.budget * task.word_ratio), task.count
+        )
+        shortened: dict[int, str] = {}
+        if task.word_ratio > 1:
+            excess = _tokens(task, units, taken) - task.budget
+            shortened = shorten(taken, units, task.question, excess, task.count)
+
+        def tokens_of(kept: Iterable[int]) -> int:
+            return _tokens(task, units, kept, shortened)  # noqa: B023  # called in this round
+
+        taken = trim(taken, task.budget, units, tokens_of)
+        if taken and tokens_of(taken) <= task.budget:
+            break
+    else:
+        taken, shortened = taken or order[:1], {}
+        if task.on_overflow != "keep":
+            raise FrugalError(_complaint(task, units, taken))
+    kept = set(taken)
+    parts = [
+        part
+        for index, unit in enumerate(units)
+        for part in _parts(unit, index in kept, index in repeated, shortened.get(index))
+    ]
+    return assemble(units, kept, task.texts, shortened), parts
+
+
+def _order(
+    task: Task, units: Sequence[Unit], passages: Sequence[str]
+) -> tuple[list[int], set[int]]:
+    """Numbers of the units, best first, and apart those that only repeat what better ones say."""
+    # What is kept anyway, the question in its prompt for one, is no measure for the others.
+    free = [index for index, unit in enumerate(units) if not unit.kept]
+    rest = [units[index] for index in free]
+    if task.question:
+        best = rank_by_question(rest, passages, task.question, task.embedder)
+    else:
+        best = rank_by_salience(rest, passages)
+        if task.is_text and rest:  # instructions stand at its beginning or at its end
+            best = list(dict.fromkeys([0, len(rest) - 1, *best]))
+    kept = [index for index, unit in enumerate(units) if unit.kept]
+    ranked = kept + [free[index] for index in best]
+    repeated = near_duplicates(units, ranked) - set(kept)
+    return [index for index in ranked if index not in repeated], repeated
+
+
+def _tokens(
+    task: Task,
+    units: Sequence[Unit],
+    kept: Iterable[int],
+    shortened: Mapping[int, str] | None = None,
+) -> int:
+    return task.count(render(assemble(units, kept, task.texts, shortened), task.titles))
+
+
+def _complaint(task: Task, units: Sequence[Unit], taken: Sequence[int]) -> str:
+    protected = any(units[index].kept for index in taken)
+    what = "what is protected alone" if protected else "the best piece alone"
+    instead = ""
+    if task.is_text and task.on_overflow == "error":
+        instead = ', or let code and JSON go with on_overflow="drop"'
+    return (
+        f"the budget of {task.budget} tokens is too small: {what} has "
+        f'{_tokens(task, units, taken)}. Allow more, or keep it with on_overflow="keep"{instead}'
+    )
+
+
+def _parts(unit: Unit, kept: bool, repeated: bool, shortened: str | None) -> Iterator[Part]:
+    if not kept:
+        yield Part(unit.document, unit.text, "near-duplicate" if repeated else "relevance")
+        return
+    yield Part(unit.document, unit.text if shortened is None else shortened)
+    if shortened is not None and shortened != unit.text:
+        yield Part(unit.document, unit.text, "function words")
