@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from llama_index.core.base.llms.types import ChatResponse
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.llms import LLM
 
@@ -115,8 +116,8 @@ class CachedCall:
 
     def answer(self, ask: Callable[[], Any]) -> Any:
         """The stored answer, or the model's, which is then kept."""
-        if (said := self.calls.lookup(self.asked)) is not None:
-            return self._served(said)
+        if (served := self._served(self.calls.lookup(self.asked))) is not None:
+            return served
         try:
             with self._inside():
                 response = ask()
@@ -128,8 +129,8 @@ class CachedCall:
 
     async def aanswer(self, ask: Callable[[], Awaitable[Any]]) -> Any:
         """See `answer`."""
-        if (said := await self.calls.alookup(self.asked)) is not None:
-            return self._served(said)
+        if (served := self._served(await self.calls.alookup(self.asked))) is not None:
+            return served
         try:
             with self._inside():
                 response = await ask()
@@ -141,8 +142,8 @@ class CachedCall:
 
     def stream(self, ask: Callable[[], Any]) -> Generator[Any, None, None]:
         """A stream, from the cache if it is there; kept once all of it has arrived."""
-        if (said := self.calls.lookup(self.asked)) is not None:
-            yield from self._replayed(said)
+        if (served := self._served(self.calls.lookup(self.asked))) is not None:
+            yield from _replayed(served)
             return
         seen, whole = _Seen(), False
         try:
@@ -158,8 +159,8 @@ class CachedCall:
 
     async def astream(self, ask: Callable[[], Awaitable[Any]]) -> AsyncGenerator[Any, None]:
         """See `stream`."""
-        if (said := await self.calls.alookup(self.asked)) is not None:
-            for chunk in self._replayed(said):
+        if (served := self._served(await self.calls.alookup(self.asked))) is not None:
+            for chunk in _replayed(served):
                 yield chunk
             return
         seen, whole = _Seen(), False
@@ -218,29 +219,23 @@ class CachedCall:
             if hasattr(chunks, "aclose"):
                 await chunks.aclose()
 
-    def _served(self, said: Said) -> Response:
-        if (hit := said.hit) is not None:
-            if self.check is not None:
-                self.check.served.append((self, hit))
-            for hits in HITS.get():
-                hits.append(hit)
-            try:
-                event = FrugalCacheEvent(
-                    layer=hit.layer, score=hit.score, age_s=hit.age_s, entry=hit.id
-                )
-                dispatcher.event(event)
-            except Exception as error:  # a handler's fault
-                LOG.warning("an event handler failed: %r", error)
-        return self.give(said)
-
-    def _replayed(self, said: Said) -> Iterator[Response]:
-        """A hit in pieces; tool calls and whatever is no text come with the last."""
-        response = self._served(said)
-        text = text_of(response)
-        if text:
-            yield from replay(response)
-        if not text or len(said.message.blocks) != 1:
-            yield response.model_copy(update={"delta": ""})
+    def _served(self, said: Said | None) -> Response | None:
+        """What was found, as the endpoint gives it; None if the model must be asked."""
+        if said is None or (hit := said.hit) is None:
+            return None
+        try:
+            response = self.give(said)
+        except ValueError:  # the class that it is to become has changed
+            self.calls.cache.report_wrong(hit)
+            return None
+        if self.check is not None:
+            self.check.served.append((self, hit))
+        for hits in HITS.get():
+            hits.append(hit)
+        dispatcher.event(
+            FrugalCacheEvent(layer=hit.layer, score=hit.score, age_s=hit.age_s, entry=hit.id)
+        )
+        return response
 
     def _said(self, chunks: list[Response]) -> Said | None:
         try:
@@ -262,6 +257,16 @@ class CachedCall:
             self._update(said)
         else:
             await self.calls.aupdate(self.asked, said)
+
+
+def _replayed(response: Response) -> Iterator[Response]:
+    """A hit in pieces; tool calls and whatever is no text come with the last."""
+    text = text_of(response)
+    if text:
+        yield from replay(response)
+    blocks = response.message.blocks if isinstance(response, ChatResponse) else ()
+    if not text or len(blocks) > 1:
+        yield response.model_copy(update={"delta": ""})
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
 from llama_index.core.llms import LLM
+from pydantic import BaseModel, ValidationError
 
 from frugal_core.answers import Breach
 from frugal_core.cache.admission import stands_for_itself
@@ -17,8 +18,14 @@ from frugal_core.cache.answers import numbered
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
 from frugal_core.cache.plain_chat import plain_chat
-from frugal_core.contract import FORMAT_ARGUMENTS, Contract, schema_breach
+from frugal_core.contract import (
+    FORMAT_ARGUMENTS,
+    Contract,
+    schema_breach,
+    validation_breach,
+)
 from llama_index_frugal._cache_identity import described, elsewhere, identity, own_class
+from llama_index_frugal._requests import STRUCTURED, TOOLS
 
 Prompt = Sequence[ChatMessage] | str
 
@@ -167,7 +174,10 @@ def asked_completion(
 
 def breach_of(kwargs: Mapping[str, Any], prompt: Prompt) -> Breach | None:
     """What says how an answer breaks what the call requires; None if it requires nothing."""
-    contract, schema = Contract.of(kwargs), _wanted_schema(prompt)
+    if (target := kwargs.get(STRUCTURED)) is not None:  # of a cascade
+        return lambda text, calls: _object_breach(target.output_cls, text)
+    toolbox, schema = kwargs.get(TOOLS), _wanted_schema(prompt)
+    contract = Contract.of(kwargs) if toolbox is None else toolbox.contract
     otherwise = None if contract is None else contract.breach
     if schema is None:
         return otherwise
@@ -182,6 +192,14 @@ def breach_of(kwargs: Mapping[str, Any], prompt: Prompt) -> Breach | None:
             return "not JSON"
 
     return breach
+
+
+def _object_breach(output_cls: type[BaseModel], text: str) -> str | None:
+    try:
+        output_cls.model_validate_json(text)
+    except ValidationError as error:
+        return validation_breach(error)
+    return None
 
 
 def _wanted_schema(prompt: Prompt) -> dict[str, Any] | None:

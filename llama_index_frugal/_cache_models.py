@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms import LLM, MockLLM
 from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
@@ -30,6 +30,7 @@ from llama_index_frugal._cache_messages import (
     asked_completion,
     breach_of,
 )
+from llama_index_frugal._requests import STRUCTURED, Target
 
 if TYPE_CHECKING:
     from llama_index_frugal.cache import SemanticCacheCallback
@@ -225,7 +226,15 @@ class CachedModel(_Base):
 
 def _chat(llm: Any, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> CachedCall | None:
     read = partial(asked_chat, llm, messages, kwargs)
-    return _call(llm, kwargs, messages, Said.chat, read)
+    target = kwargs.get(STRUCTURED)
+    give = Said.chat if target is None else partial(_as_object, target)
+    return _call(llm, kwargs, messages, give, read)
+
+
+def _as_object(target: Target, said: Said) -> ChatResponse:
+    """A cascade's answer with its object, which only its JSON was kept of."""
+    made = target.output_cls.model_validate_json(said.message.content or "")
+    return said.chat().model_copy(update={"raw": made})
 
 
 def _completion(
