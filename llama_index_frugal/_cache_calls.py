@@ -16,12 +16,22 @@ from llama_index.core.llms import LLM
 from frugal_core.answers import Breach
 from frugal_core.cache import Hit
 from frugal_core.cache.calls import Asked, Calls
+from frugal_core.errors import describe
 from llama_index_frugal._cache_answers import Said
 from llama_index_frugal._cache_messages import How
 from llama_index_frugal._responses import _choice, _ended, replay, says_something, text_of
 from llama_index_frugal.events import Response, dispatcher
 
-LOG = logging.getLogger("llama_index_frugal")
+_LOG = logging.getLogger("llama_index_frugal")
+_warned: set[str] = set()
+
+
+def warn_once(what: str, error: Exception) -> None:
+    """Log a fault of ours, the first of its kind: it must not cost the answer."""
+    kind = f"{what}: {type(error).__name__}"
+    if kind not in _warned:
+        _warned.add(kind)
+        _LOG.warning("%s: %s", what, describe(error))
 
 
 class FrugalCacheEvent(BaseEvent):
@@ -240,8 +250,8 @@ class CachedCall:
     def _said(self, chunks: list[Response]) -> Said | None:
         try:
             return Said.of(chunks, self.llm, self.breach, self.structured) if chunks else None
-        except Exception as error:  # our fault must not cost the answer
-            LOG.warning("an answer could not be read, it is not kept: %r", error)
+        except Exception as error:
+            warn_once("an answer could not be read, it is not kept", error)
             return None
 
     def _update(self, said: Said | None) -> None:

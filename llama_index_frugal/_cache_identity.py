@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Set
 from contextlib import suppress
 from typing import Any
@@ -17,6 +16,7 @@ from llama_index.core.tools.types import BaseTool
 from pydantic import BaseModel
 
 from frugal_core.cache.partition import digest
+from frugal_core.scoring import FunctionScorer
 
 SECRET = re.compile(
     r"(?:api|access|secret|private|account|subscription)[_-]?key|secret|password|credential"
@@ -116,18 +116,11 @@ def described(value: Any) -> Any:
 
 
 def _function(value: Any) -> Any:
-    """A function by its name and its code; what it closes over cannot be seen."""
+    """A function by its name and what it does."""
     if value in _DEFAULTS:
         return None
-    name = getattr(value, "__qualname__", "")
-    home = sys.modules.get(getattr(value, "__module__", None) or "")
-    code = getattr(value, "__code__", None)
-    if code is None or home is None or getattr(home, name, None) is not value:
-        return _token(value)
-    constants = repr(code.co_consts)
-    if " at 0x" in constants:  # a function within the function
-        return _token(value)
-    return [value.__module__, name, digest(code.co_code.hex(), code.co_names, constants)]
+    name = FunctionScorer(value).id
+    return name if " at 0x" not in name else _token(value)
 
 
 _TOKENS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()

@@ -19,7 +19,15 @@ from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
 
 from frugal_core.cache.calls import Asked
 from llama_index_frugal._cache_answers import Said
-from llama_index_frugal._cache_calls import CHECK, HOW, LOG, CachedCall, Check, is_inside, setting
+from llama_index_frugal._cache_calls import (
+    CHECK,
+    HOW,
+    CachedCall,
+    Check,
+    is_inside,
+    setting,
+    warn_once,
+)
 from llama_index_frugal._cache_identity import own_class
 from llama_index_frugal._cache_messages import (
     PLACE,
@@ -258,8 +266,8 @@ def _call(
     try:
         asked = read(how)
         breach = breach_of(kwargs, prompt)
-    except Exception as error:  # our fault must not cost the answer
-        LOG.warning("a prompt could not be read, the model is asked: %r", error)
+    except Exception as error:
+        warn_once("a prompt could not be read, the model is asked", error)
         return None
     if asked is None:
         return None
@@ -284,8 +292,8 @@ def _how(llm: Any, prompt: Any, prompt_args: Mapping[str, Any]) -> How:
             around = llm._get_prompt(prompt, **masked)
             shown = PLACE in around
         return How(Frame(question, around)) if shown else How(exact=True)
-    except Exception as error:  # our fault must not cost the answer
-        LOG.warning("a template could not be read, it is matched word for word: %r", error)
+    except Exception as error:
+        warn_once("a template could not be read, it is matched word for word", error)
         return How(exact=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, TypeVar
 
 from llama_index.core.callbacks import CBEventType, EventPayload
@@ -72,6 +73,7 @@ class SemanticCacheCallback(CacheControls, BaseCallbackHandler):
         BaseCallbackHandler.__init__(self, [], [])
         self._watched = {"model_calls": 0, "failed_calls": 0, "input_tokens": 0, "output_tokens": 0}
         self._seconds = 0.0
+        self._watching = Lock()
         self._started: dict[str, float] = {}
 
     @property
@@ -169,16 +171,18 @@ class SemanticCacheCallback(CacheControls, BaseCallbackHandler):
         if event_type != CBEventType.LLM:
             return
         payload = payload or {}
-        self._seconds += time.perf_counter() - self._started.pop(event_id, time.perf_counter())
-        self._watched["model_calls"] += 1
-        self._watched["failed_calls"] += EventPayload.EXCEPTION in payload
         response: Any = payload.get(EventPayload.RESPONSE) or payload.get(EventPayload.COMPLETION)
         try:
             sent, received = get_tokens_from_response(response)
-        except Exception:  # a provider's own form of usage
-            return
-        self._watched["input_tokens"] += sent
-        self._watched["output_tokens"] += received
+        except Exception:  # a provider's own form of usage, or a failure
+            sent = received = 0
+        now = time.perf_counter()
+        with self._watching:
+            self._seconds += now - self._started.pop(event_id, now)
+            self._watched["model_calls"] += 1
+            self._watched["failed_calls"] += EventPayload.EXCEPTION in payload
+            self._watched["input_tokens"] += sent
+            self._watched["output_tokens"] += received
 
     def start_trace(self, trace_id: str | None = None) -> None:
         """Traces are not counted."""

@@ -394,8 +394,9 @@ def test_a_prompt_that_cannot_be_read_is_answered(caplog: pytest.LogCaptureFixtu
             raise RuntimeError("not today")
 
     llm: LLM = callback().wrap(Odd())
-    assert llm.chat([ChatMessage(ASKED)]).message.content == "yes"
-    assert "not today" in caplog.text
+    for _ in range(2):
+        assert llm.chat([ChatMessage(ASKED)]).message.content == "yes"
+    assert caplog.text.count("not today") == 1
 
 
 def test_what_is_public_is_loaded_late() -> None:
