@@ -92,6 +92,13 @@ class Said:
             structured,
         )
 
+    @property
+    def calls_tools(self) -> bool:
+        """Whether it calls tools, be it in words."""
+        called = any(isinstance(block, ToolCallBlock) for block in self.message.blocks)
+        named = self.message.additional_kwargs.get("tool_calls")
+        return called or bool(named) or acts(self.message.content or "")
+
     def chat(self) -> ChatResponse:
         """The answer as chats give it."""
         return ChatResponse(
@@ -122,7 +129,7 @@ class Responses:
         message = said.message
         layers = layers_of_answer(
             defect=said.defect,
-            tool_calls=_calls_tools(message),
+            tool_calls=said.calls_tools,
             text=all(isinstance(block, TextBlock | ThinkingBlock) for block in message.blocks),
             keep_tool_calls=self.keep_tool_calls or said.structured,
         )
@@ -159,10 +166,9 @@ class Responses:
             return None
         # A location may be shared with others who keep tool calls.
         served_calls = (self.keep_tool_calls or structured) and hit.layer == "exact"
-        if _calls_tools(message) and not served_calls:
-            return None
         extra[MARKER] = marker_of(hit)
-        return Said(message, extra, logprobs or None, answer.get(MODEL), None, structured, hit)
+        said = Said(message, extra, logprobs or None, answer.get(MODEL), None, structured, hit)
+        return None if said.calls_tools and not served_calls else said
 
 
 def _message(answer: dict[str, Any]) -> ChatMessage:
@@ -181,12 +187,6 @@ def _message(answer: dict[str, Any]) -> ChatMessage:
 def _openai_call(call: ToolCallBlock) -> dict[str, Any]:
     function = {"name": call.tool_name, "arguments": call.tool_kwargs}
     return {"id": call.tool_call_id, "type": "function", "function": function}
-
-
-def _calls_tools(message: ChatMessage) -> bool:
-    called = any(isinstance(block, ToolCallBlock) for block in message.blocks)
-    named = message.additional_kwargs.get("tool_calls")
-    return called or bool(named) or acts(message.content or "")
 
 
 def _is_plain(message: ChatMessage) -> bool:

@@ -13,7 +13,7 @@ from llama_index.core.llms import LLM
 from pydantic import BaseModel, ValidationError
 
 from frugal_core.answers import Breach
-from frugal_core.cache.admission import stands_for_itself
+from frugal_core.cache.admission import stands_for_itself, wants_schema
 from frugal_core.cache.answers import numbered
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
@@ -147,7 +147,8 @@ def asked_chat(
         follows=frame is None
         and any(m.role not in (MessageRole.SYSTEM, MessageRole.DEVELOPER) for m in messages[:last]),
         text_only=all(isinstance(block, TextBlock) for m in messages for block in m.blocks),
-        framed=(frame is not None or how.frame is None) and _wanted_schema(messages) is None,
+        framed=frame is not None or how.frame is None,
+        for_program=any(map(wants_schema, _texts(messages))),
     )
 
 
@@ -169,6 +170,7 @@ def asked_completion(
         follows=False,
         text_only=True,
         framed=frame is not None or how.frame is None,
+        for_program=wants_schema(prompt),
     )
 
 
@@ -202,10 +204,13 @@ def _object_breach(output_cls: type[BaseModel], text: str) -> str | None:
     return None
 
 
+def _texts(prompt: Prompt) -> list[str]:
+    return [prompt] if isinstance(prompt, str) else [m.content or "" for m in prompt]
+
+
 def _wanted_schema(prompt: Prompt) -> dict[str, Any] | None:
     """The JSON schema that a prompt asks an answer to fit, in words."""
-    texts = [prompt] if isinstance(prompt, str) else [m.content or "" for m in prompt]
-    for found in filter(None, map(_SCHEMA.search, texts)):
+    for found in filter(None, map(_SCHEMA.search, _texts(prompt))):
         written = found.group(1)
         for form in (written, written.replace("{{", "{").replace("}}", "}")):
             try:
@@ -226,6 +231,7 @@ def _asked(
     follows: bool,
     text_only: bool,
     framed: bool,
+    for_program: bool,
 ) -> Asked:
     model = identity(llm)
     given = {name: value for name, value in kwargs.items() if value is not None}
@@ -236,7 +242,9 @@ def _asked(
         question,
         follows=follows,
         text_only=text_only,
-        constrained=bool(set(given) - _SAMPLING) or any(settings.get(n) for n in _CONSTRAINTS),
+        constrained=for_program
+        or bool(set(given) - _SAMPLING)
+        or any(settings.get(name) for name in _CONSTRAINTS),
         temperature=float(warmth),
         choices=int(choices),
     )

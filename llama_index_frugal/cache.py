@@ -133,8 +133,10 @@ class SemanticCacheCallback(CacheControls, BaseCallbackHandler):
         """Lookups and hits of all processes that share the location, and what was watched here.
 
         `model_calls`, `failed_calls`, `input_tokens`, `output_tokens` and `model_seconds` are of
-        this process, and only if the callback is a handler of the models' `callback_manager`.
+        this process, and there only if the callback is a handler of a `CallbackManager`.
         """
+        if not self._watched["model_calls"]:
+            return self.cache.stats()
         return {**self.cache.stats(), **self._watched, "model_seconds": round(self._seconds, 3)}
 
     def _codec(self, keep_tool_calls: bool) -> Responses:

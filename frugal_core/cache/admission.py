@@ -17,7 +17,8 @@ WARM = 0.3
 _ACTS = re.compile(
     r"^\s*Action:.*?^\s*Action Input:|<execute>", re.IGNORECASE | re.MULTILINE | re.DOTALL
 )
-_PROGRAM_READS = re.compile(r"\A\s*Observation:|\bJSON schema (?:to follow|below)\b", re.IGNORECASE)
+_OBSERVES = re.compile(r"\A\s*Observation:", re.IGNORECASE)
+_SCHEMA = re.compile(r"\bJSON schema (?:to follow|below)\b", re.IGNORECASE)
 _SHORT = 6
 """Words; a shorter follow-up rarely says what it is about."""
 _LEANING = re.compile(
@@ -66,6 +67,17 @@ def acts(answer: str) -> bool:
     return _ACTS.search(answer) is not None
 
 
+def wants_schema(prompt: str) -> bool:
+    """Whether a prompt asks in words for JSON of a schema, as output parsers have it do.
+
+    A program reads the answer then, as if an output schema were bound.
+
+    Args:
+        prompt: Any of the messages.
+    """
+    return _SCHEMA.search(prompt) is not None
+
+
 def stands_for_itself(
     question: str,
     *,
@@ -88,8 +100,7 @@ def stands_for_itself(
     """
     if not question.strip() or not text_only or constrained or choices > 1:
         return False
-    # A tool's result, or a text that a program will read the answer to.
-    if _PROGRAM_READS.search(question):
+    if _OBSERVES.search(question) or wants_schema(question):
         return False
     # Who sets a high temperature wants another answer each time, to other words at least.
     if temperature is not None and temperature > WARM:

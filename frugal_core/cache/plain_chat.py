@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from frugal_core.cache.admission import stands_for_itself
+from frugal_core.cache.admission import stands_for_itself, wants_schema
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
 
@@ -62,6 +62,7 @@ def plain_chat(
     by_meaning = last == len(turns) - 1 and stands_for_itself(
         question,
         follows=any(role not in ("system", "developer") for role, _ in turns[:last]),
+        constrained=any(wants_schema(text) for _, text in turns),
         temperature=sent.get("temperature"),
     )
     around = [*turns[:last], ("user", None), *turns[last + 1 :]]

@@ -18,6 +18,9 @@ from typing import Any
 
 import openai
 import pytest
+from llama_index.core.program import LLMTextCompletionProgram
+from llama_index.core.prompts import PromptTemplate
+from pydantic import BaseModel
 
 from frugal_core.cache.store import open_store
 from frugal_core.errors import FrugalError
@@ -130,9 +133,11 @@ def test_what_else_shapes_the_answer_must_be_the_same(
         (lambda text: [("user", "Python?"), ("assistant", "A language."), ("user", "And it?")], {}),
         (lambda text: [("user", text), ("assistant", "A language.")], {}),
         (lambda text: f"Here's a JSON schema to follow: {{}} {text}", {}),
+        (lambda text: [("system", "The JSON schema below: {}"), ("user", text)], {}),
+        (lambda text: [("system", "The JSON schema below: {}"), ("user", text)], {"top_p": 0.9}),
         (lambda text: f"Observation: {text}", {}),
     ],
-    ids=["warm", "follow-up", "no question", "schema", "observation"],
+    ids=["warm", "follow-up", "no question", "schema", "system", "system 2", "observation"],
 )
 def test_what_is_served_word_for_word_alone(
     server: ScriptedServer,
@@ -434,6 +439,29 @@ def test_what_is_not_plain_or_not_the_same_is_not_shared(
     with one.cache, two.cache:
         one.ask(said, **wrote)
         assert two.ask(said, **reads).layer is None
+
+
+def test_what_langchain_keeps_is_checked_before_it_is_served(
+    scripted: StartScripted, tmp_path: Path
+) -> None:
+    """LangChain does not check answers to a schema that stands in the prompt in words."""
+
+    class Person(BaseModel):
+        name: str
+
+    server = scripted({MODEL: ["hm, no", '{"name": "Ada"}']})
+    writer, reader = (door(server.base_url, location=tmp_path / "c.sqlite") for door in DOORS)
+    program = LLMTextCompletionProgram.from_defaults(
+        output_cls=Person,
+        prompt=PromptTemplate("Who?"),
+        llm=reader.cache.wrap(reader.model()),  # type: ignore[attr-defined]  # it is LlamaIndex's
+    )
+    with writer.cache, reader.cache:
+        (message,) = program.prompt.format_messages()
+        assert writer.ask(message.content or "").text == "hm, no"
+        assert writer.ask(message.content or "").layer == "exact"
+        assert program() == program() == Person(name="Ada")
+    assert server.calls[MODEL] == 2
 
 
 def ask_elsewhere(door: type[Door], url: str, location: str, said: str) -> str:
