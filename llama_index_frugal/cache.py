@@ -17,6 +17,7 @@ from frugal_core.cache import Hit
 from frugal_core.cache.answers import marked_hit
 from frugal_core.cache.calls import Calls
 from frugal_core.cache.controls import CacheControls
+from frugal_core.errors import FrugalError
 from llama_index_frugal._cache_answers import Responses, Said
 from llama_index_frugal._cache_attach import replace_models
 from llama_index_frugal._cache_calls import HITS, FrugalCacheEvent, setting
@@ -87,11 +88,16 @@ class SemanticCacheCallback(CacheControls, BaseCallbackHandler):
         Args:
             llm: Any LLM, a `FrugalCascadeLLM` among them. One that has a cache gets this one.
 
+        Raises:
+            FrugalError: if it is not an LLM.
+
         Example:
             ```python
             Settings.llm = cache.wrap(OpenAI("gpt-4o-mini"))
             ```
         """
+        if not isinstance(llm, LLM):
+            raise FrugalError(f"wrap: {type(llm).__name__} is not an LLM of LlamaIndex; see attach")
         twin: Model = cached(llm, self)
         return twin
 
@@ -145,7 +151,12 @@ class SemanticCacheCallback(CacheControls, BaseCallbackHandler):
     def _hit(self, message: Any) -> Hit:
         if isinstance(message, Hit):
             return message
-        return marked_hit(getattr(message, "additional_kwargs", {}), "additional_kwargs")
+        if not hasattr(message, "additional_kwargs"):
+            raise FrugalError(
+                f"{type(message).__name__} does not say whether it came from the cache: give a "
+                "model's response, or what `hits()` has collected"
+            )
+        return marked_hit(message.additional_kwargs, "additional_kwargs")
 
     # A callback handler, for statistics; what it raises would end the call.
 

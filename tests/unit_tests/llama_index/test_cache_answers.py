@@ -140,9 +140,11 @@ def test_an_odd_store_is_a_miss(answer: Any) -> None:
 
 def test_an_answer_of_a_models_own() -> None:
     cache = SemanticCacheCallback(":memory:")
-    for answer in (CompletionResponse(text="x"), ChatResponse(message=ChatMessage("x")), "x"):
+    for answer in (CompletionResponse(text="x"), ChatResponse(message=ChatMessage("x"))):
         with pytest.raises(FrugalError, match="did not come from the cache"):
             cache.report_wrong(answer)
+    with pytest.raises(FrugalError, match="what `hits\\(\\)` has collected"):
+        cache.report_wrong("an engine's response")
 
 
 @pytest.mark.parametrize("escaped", [True, False], ids=["as LlamaIndex writes it", "as it is"])

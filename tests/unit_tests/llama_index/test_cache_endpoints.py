@@ -24,8 +24,8 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import PrivateAttr
 
 import llama_index_frugal
-from llama_index_frugal import SemanticCacheCallback
-from llama_index_frugal.cache import FrugalCacheEvent
+from frugal_core.errors import FrugalError
+from llama_index_frugal import FrugalCacheEvent, SemanticCacheCallback
 from tests.unit_tests.llama_index.asking import STREAMS, WAYS, ask
 from tests.unit_tests.llama_index.fakes import Fake, calling
 
@@ -97,6 +97,12 @@ def test_the_model_stays_what_it_is() -> None:
     assert type(again) is type(llm)
     again.chat([ChatMessage(ASKED)])
     assert [c.cache.stats()["entries"] for c in (one, two)] == [1, 1], "the last cache wins"
+
+
+@pytest.mark.parametrize("other", ["gpt-4o", None, Fake])
+def test_only_models_are_wrapped(other: Any) -> None:
+    with pytest.raises(FrugalError, match="is not an LLM of LlamaIndex"):
+        callback().wrap(other)
 
 
 def test_copies_and_other_processes(tmp_path: Path) -> None:
