@@ -49,6 +49,7 @@ _CONSTRAINTS = FORMAT_ARGUMENTS | {
     "response_schema",
     "response_mime_type",
 }
+_SYSTEM = (MessageRole.SYSTEM, MessageRole.DEVELOPER)
 
 # LlamaIndex's PydanticOutputParser puts a schema into the prompt, and doubles its braces.
 _SCHEMA = re.compile(r"Here's a JSON schema to follow:\n(.*?)\n\nOutput a valid JSON", re.DOTALL)
@@ -137,19 +138,15 @@ def asked_chat(
         for block in message.blocks
         if isinstance(block, ToolCallBlock)
     ]
-    return _asked(
-        llm,
+    read = _Read(
         question,
         ["chat", numbered(around, ids)],
-        kwargs,
-        how,
-        alone=frame is not None or (0 <= last == len(messages) - 1),
-        follows=frame is None
-        and any(m.role not in (MessageRole.SYSTEM, MessageRole.DEVELOPER) for m in messages[:last]),
+        separate=frame is not None or (how.frame is None and 0 <= last == len(messages) - 1),
+        follows=frame is None and any(m.role not in _SYSTEM for m in messages[:last]),
         text_only=all(isinstance(block, TextBlock) for m in messages for block in m.blocks),
-        framed=frame is not None or how.frame is None,
         for_program=any(map(wants_schema, _texts(messages))),
     )
+    return _asked(llm, read, kwargs, how)
 
 
 def asked_completion(
@@ -160,18 +157,13 @@ def asked_completion(
         return found
     frame = how.frame if how.frame and how.frame.fits(prompt) else None
     question, around = (prompt, None) if frame is None else (frame.question, frame.around)
-    return _asked(
-        llm,
+    read = _Read(
         question,
         ["complete", formatted, around],
-        kwargs,
-        how,
-        alone=True,
-        follows=False,
-        text_only=True,
-        framed=frame is not None or how.frame is None,
+        separate=frame is not None or how.frame is None,
         for_program=wants_schema(prompt),
     )
+    return _asked(llm, read, kwargs, how)
 
 
 def breach_of(kwargs: Mapping[str, Any], prompt: Prompt) -> Breach | None:
@@ -220,36 +212,46 @@ def _wanted_schema(prompt: Prompt) -> dict[str, Any] | None:
     return None
 
 
-def _asked(
-    llm: LLM,
-    question: str,
-    prompt: list[Any],
-    kwargs: Mapping[str, Any],
-    how: How,
-    *,
-    alone: bool,
-    follows: bool,
-    text_only: bool,
-    framed: bool,
-    for_program: bool,
-) -> Asked:
+@dataclass(frozen=True)
+class _Read:
+    """A prompt as it was read.
+
+    Args:
+        question: What is asked.
+        around: Everything else of the prompt.
+        separate: Whether the question could be told from the rest, and comes last.
+        follows: Whether there are earlier turns.
+        text_only: Whether there is nothing but text.
+        for_program: Whether a program reads the answer.
+    """
+
+    question: str
+    around: list[Any]
+    separate: bool
+    follows: bool = False
+    text_only: bool = True
+    for_program: bool = False
+
+
+def _asked(llm: LLM, read: _Read, kwargs: Mapping[str, Any], how: How) -> Asked:
     model = identity(llm)
     given = {name: value for name, value in kwargs.items() if value is not None}
     settings = _settings(model)
     warmth = given.get("temperature", max(settings.get("temperature", [0]), default=0))
     choices = given.get("n", max(settings.get("n", [1]), default=1))
-    by_meaning = (alone and framed and not how.exact and not how.structured) and stands_for_itself(
-        question,
-        follows=follows,
-        text_only=text_only,
-        constrained=for_program
+    by_meaning = read.separate and not (how.exact or how.structured)
+    by_meaning = by_meaning and stands_for_itself(
+        read.question,
+        follows=read.follows,
+        text_only=read.text_only,
+        constrained=read.for_program
         or bool(set(given) - _SAMPLING)
         or any(settings.get(name) for name in _CONSTRAINTS),
         temperature=float(warmth),
         choices=int(choices),
     )
-    partition = digest("llama_index", model, prompt, described(given), how.structured)
-    return Asked(question, partition, by_meaning)
+    partition = digest("llama_index", model, read.around, described(given), how.structured)
+    return Asked(read.question, partition, by_meaning)
 
 
 def _settings(value: Any, found: dict[str, list[Any]] | None = None) -> dict[str, list[Any]]:
