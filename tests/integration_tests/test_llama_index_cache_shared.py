@@ -136,8 +136,18 @@ def test_what_else_shapes_the_answer_must_be_the_same(
         (lambda text: [("system", "The JSON schema below: {}"), ("user", text)], {}),
         (lambda text: [("system", "The JSON schema below: {}"), ("user", text)], {"top_p": 0.9}),
         (lambda text: f"Observation: {text}", {}),
+        (lambda text: f"Context: One chapter a day will do.\nQuestion: {text}", {}),
     ],
-    ids=["warm", "follow-up", "no question", "schema", "system", "system 2", "observation"],
+    ids=[
+        "warm",
+        "follow-up",
+        "no question",
+        "schema",
+        "system",
+        "system 2",
+        "observation",
+        "material",
+    ],
 )
 def test_what_is_served_word_for_word_alone(
     server: ScriptedServer,
