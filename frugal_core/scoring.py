@@ -107,6 +107,7 @@ def _function_id(function: Callable[..., Any]) -> str:
         (getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None))
     )
     owner = repr(getattr(function, "__self__", None))
-    seen = marshal.dumps(code) + repr((cells, defaults, owner)).encode()
+    # The second version: later ones write down how often a constant is referred to at the moment.
+    seen = marshal.dumps(code, 2) + repr((cells, defaults, owner)).encode()
     digest = hashlib.sha256(seen).hexdigest()[:16]
     return f"{function.__module__}.{function.__qualname__}#{digest}"

@@ -7,7 +7,6 @@ Nothing is unpickled and no class is looked up by name: an answer becomes an `AI
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +15,22 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, mess
 from langchain_core.outputs import ChatGeneration, Generation
 
 from frugal_core.cache import Hit
-from frugal_core.cache.admission import Layers, layers_of_answer
+from frugal_core.cache.admission import Layers, acts, layers_of_answer
+from frugal_core.cache.answers import (
+    MARKER,
+    MODEL,
+    TEXT,
+    degraded,
+    is_json,
+    kept_metadata,
+    marked_hit,
+    marker_of,
+    plain,
+    renewed,
+)
 from frugal_core.cache.controls import CacheControls
-from frugal_core.errors import FrugalError
-from langchain_frugal._cache_messages import IDS, is_json, is_text, mapped, plain
+from langchain_frugal._cache_messages import is_text
 from langchain_frugal._replies import read_message
-
-MARKER = "frugal_cache"
-"""Where the response metadata of a hit say that, and which entry, it is."""
-_BILLS = frozenset({"token_usage", "usage", "usage_metadata", "prompt_eval_count", "eval_count"})
-"""Where providers report tokens; of a hit there are none."""
 
 
 class LangChainControls(CacheControls):
@@ -73,11 +78,13 @@ class Generations:
             layers.add(_layers(message, self.keep_tool_calls))
         if not packed or None in packed or "none" in layers:
             return None, "none"
-        first = packed[0] or {}
-        metadata = first.get("message", {}).get("response_metadata", {})
-        model = metadata.get("model_name") or metadata.get("model")
+        said = (packed[0] or {}).get("message", {})
+        metadata = said.get("response_metadata", {})
         # The model's name is at the top for `invalidate(where={"model": ...})`.
-        return {"model": model, "generations": packed}, "exact" if "exact" in layers else "semantic"
+        answer = {MODEL: metadata.get("model_name") or metadata.get("model"), "generations": packed}
+        if len(packed) == 1 and isinstance(said.get("content"), str) and not said["tool_calls"]:
+            answer[TEXT] = said.pop("content")  # where other frameworks find it
+        return answer, "exact" if "exact" in layers else "semantic"
 
     def unpack(self, hit: Hit) -> list[Generation] | None:
         """A stored answer as fresh generations that say where they come from.
@@ -89,8 +96,10 @@ class Generations:
             None if the answer is broken, or must not be served.
         """
         try:
-            generations = [_unpack(packed, hit) for packed in hit.answer["generations"]]
-        except (KeyError, TypeError, ValueError):  # pydantic's errors are ValueErrors
+            kept = hit.answer.get("generations") or [_foreign(hit.answer)]
+            generations = [_unpack(packed, hit) for packed in kept]
+        # pydantic's errors are ValueErrors
+        except (AttributeError, KeyError, TypeError, ValueError):
             return None
         # A location may be shared with others who keep tool calls.
         served_calls = self.keep_tool_calls and hit.layer == "exact"
@@ -105,26 +114,18 @@ def hit_of(message: BaseMessage) -> Hit:
     Raises:
         FrugalError: if it did not come from the cache.
     """
-    marker = message.response_metadata.get(MARKER)
-    if not isinstance(marker, dict):
-        raise FrugalError(
-            f"this message did not come from the cache: response_metadata[{MARKER!r}] is missing"
-        )
-    return Hit(None, marker["layer"], marker["score"], "", marker["age_s"], marker["id"])
+    return marked_hit(message.response_metadata, "response_metadata")
 
 
 def _calls_tools(generation: Generation) -> bool:
-    return bool(getattr(getattr(generation, "message", None), "tool_calls", None))
+    called = getattr(getattr(generation, "message", None), "tool_calls", None)
+    return bool(called) or acts(generation.text)
 
 
 def _layers(message: AIMessage, keep_tool_calls: bool) -> Layers:
-    frugal = message.response_metadata.get("frugal")
-    defect = read_message(message, None).defect
-    if isinstance(frugal, dict) and frugal.get("degraded"):
-        defect = "a rejected draft, returned because a tier failed"
     return layers_of_answer(
-        defect=defect,
-        tool_calls=bool(message.tool_calls),
+        defect=degraded(message.response_metadata) or read_message(message, None).defect,
+        tool_calls=bool(message.tool_calls) or acts(str(message.text)),
         text=is_text({"content": message.content}),
         keep_tool_calls=keep_tool_calls,
     )
@@ -134,14 +135,10 @@ def _pack_message(message: AIMessage) -> dict[str, Any] | None:
     extra = dict(message.additional_kwargs)
     # An instance of the user's class, which JSON cannot hold; it is made again from the content.
     parsed = extra.pop("parsed", None) is not None
-    metadata = {k: v for k, v in plain(message.response_metadata).items() if k not in _BILLS}
-    metadata.pop(MARKER, None)
-    if isinstance(frugal := metadata.get("frugal"), dict):
-        metadata["frugal"] = {**frugal, "usd": 0.0, "trail": []}  # a hit asks no tier
     packed = {
         "content": message.content,
         "additional_kwargs": extra,
-        "response_metadata": metadata,
+        "response_metadata": kept_metadata(message.response_metadata),
         "tool_calls": message.tool_calls,
         "name": message.name,
         "parsed": parsed,
@@ -149,18 +146,31 @@ def _pack_message(message: AIMessage) -> dict[str, Any] | None:
     return packed if is_json(packed) else None
 
 
+def _foreign(answer: dict[str, Any]) -> dict[str, Any]:
+    """What another framework has kept, as we would have: its text and the model's name."""
+    message: dict[str, Any] = {
+        "content": str(answer[TEXT]),
+        "additional_kwargs": {},
+        "response_metadata": {"model_name": answer[MODEL]} if answer[MODEL] else {},
+        "tool_calls": [],
+        "name": None,
+        "parsed": False,
+    }
+    return {"message": message, "info": None}
+
+
 def _unpack(packed: dict[str, Any], hit: Hit) -> Generation:
     if "message" not in packed:
         return Generation(text=packed["text"], generation_info=packed["info"] or None)
     stored = packed["message"]
+    if "content" not in stored:
+        stored = {**stored, "content": hit.answer[TEXT]}
     said = {name: stored[name] for name in ("content", "additional_kwargs", "tool_calls")}
-    new = {call["id"]: f"call_{uuid.uuid4().hex}" for call in stored["tool_calls"] if call["id"]}
-    said = mapped(said, lambda key, value: new.get(value, value) if key in IDS else value)
-    marker = {"layer": hit.layer, "score": hit.score, "age_s": round(hit.age_s, 3), "id": hit.id}
+    said = renewed(said, [call["id"] for call in stored["tool_calls"]])
     message = AIMessage(
         **said,
         name=stored["name"],
-        response_metadata={**stored["response_metadata"], MARKER: marker},
+        response_metadata={**stored["response_metadata"], MARKER: marker_of(hit)},
         usage_metadata={"input_tokens": 0, "output_tokens": 0, "total_tokens": 0},
     )
     if stored["parsed"]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.load import dumps
 from langchain_core.messages import BaseMessage
 
-from frugal_core.cache.admission import stands_for_itself
+from frugal_core.cache.admission import stands_for_itself, wants_schema
+from frugal_core.cache.answers import numbered
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
+from frugal_core.cache.plain_chat import plain_chat
 
 _CONSTRAINTS = (
     "tools|functions|response_format|response_schema|response_json_schema|response_mime_type"
@@ -27,7 +30,16 @@ _CHOICES = re.compile(_NUMBER.format("n"))
 _NOT_SENT = {"id", "response_metadata", "usage_metadata", "artifact", "example", "chunk_position"}
 _NOT_SENT |= {"tool_call_chunks"}
 """What messages carry along that does not shape the answer."""
-IDS = frozenset({"id", "tool_call_id", "tool_use_id", "call_id"})
+
+_CHAT_OPENAI = ["langchain", "chat_models", "openai", "ChatOpenAI"]
+_SENT_AS = {"model_name": "model"}
+_NOT_SENT_ARGUMENTS = frozenset(
+    """max_retries request_timeout openai_api_key openai_organization openai_proxy streaming
+    disable_streaming verbose name tags metadata callbacks cache rate_limiter profile
+    tiktoken_model_name include_response_headers stream_chunk_timeout""".split()
+)
+"""Arguments of `ChatOpenAI` that do not shape the answer."""
+_ROLES = {"human": "user", "ai": "assistant", "system": "system"}
 
 
 def asked(prompt: str, llm_string: str) -> Asked:
@@ -38,6 +50,8 @@ def asked(prompt: str, llm_string: str) -> Asked:
         llm_string: Model and parameters.
     """
     messages = _messages(prompt)
+    if messages is not None and (found := _plain(messages, llm_string)) is not None:
+        return found
     numbers = [float(n) for n in _TEMPERATURE.findall(llm_string) if _is_float(n)]
     counts = [float(n) for n in _CHOICES.findall(llm_string) if _is_float(n)]
     how: dict[str, Any] = {
@@ -48,7 +62,9 @@ def asked(prompt: str, llm_string: str) -> Asked:
     }
     if messages is None:
         return Asked(prompt, digest("prompt", llm_string), stands_for_itself(prompt, **how))
-    sent = _without_ids([_sent(message) for message in messages])
+    ids = [call.get("id") for message in messages for call in message.get("tool_calls") or []]
+    sent = numbered([_sent(message) for message in messages], ids)
+    how["constrained"] = how["constrained"] or wants_schema(prompt)
     last = max((i for i, m in enumerate(sent) if m.get("type") == "human"), default=len(sent) - 1)
     question, masked = _masked(sent[last].get("content"))
     by_meaning = sent[last].get("type") == "human" and last == len(sent) - 1
@@ -60,6 +76,43 @@ def asked(prompt: str, llm_string: str) -> Asked:
     )
     sent[last] = {**sent[last], "content": masked}
     return Asked(question, digest("messages", llm_string, sent), by_meaning)
+
+
+def _plain(messages: list[dict[str, Any]], llm_string: str) -> Asked | None:
+    """The question in a plain chat of `ChatOpenAI`, whose key other frameworks share."""
+    turns = []
+    for message in map(_sent, messages):
+        role = _ROLES.get(message["type"])
+        if role is None or set(message) != {"type", "content"}:
+            return None
+        if not isinstance(message["content"], str):
+            return None
+        turns.append((role, message["content"]))
+    parameters = _parameters(llm_string)
+    if parameters is None:
+        return None
+    return plain_chat(parameters.pop("openai_api_base", None), parameters, turns)
+
+
+def _parameters(llm_string: str) -> dict[str, Any] | None:
+    """What `ChatOpenAI` sends, by OpenAI's names; None for other models."""
+    try:
+        model, end = json.JSONDecoder().raw_decode(llm_string)
+        if model["type"] != "constructor" or model["id"] != _CHAT_OPENAI:
+            return None
+        given = dict(ast.literal_eval(llm_string[end:].removeprefix("---")))
+        made = dict(model["kwargs"])
+    except (ValueError, TypeError, KeyError, SyntaxError):
+        return None
+    extra = made.pop("model_kwargs", None) or {}
+    if made.pop("use_responses_api", None) or set(extra) & set(made):
+        return None
+    parameters: dict[str, Any] = {}
+    for name, value in [*made.items(), *extra.items(), *given.items()]:
+        # A call says that it has no `stop` of its own.
+        if name not in _NOT_SENT_ARGUMENTS and (name, value) != ("stop", None):
+            parameters[_SENT_AS.get(name, name)] = value  # a call's own come last
+    return parameters
 
 
 def prompt_of(messages: Sequence[BaseMessage]) -> str:
@@ -86,21 +139,6 @@ def _sent(message: dict[str, Any]) -> dict[str, Any]:
     return {**sent, "additional_kwargs": extra} if extra else sent
 
 
-def _without_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Messages whose tool calls are numbered: their ids are drawn anew in every conversation."""
-    numbers: dict[str, str] = {}
-    for message in messages:
-        for call in message.get("tool_calls", []):
-            if call.get("id"):
-                numbers.setdefault(call["id"], f"call {len(numbers)}")
-    if not numbers:
-        return messages
-    return [
-        mapped(m, lambda key, value: numbers.get(value, value) if key in IDS else value)
-        for m in messages
-    ]
-
-
 def _masked(content: Any) -> tuple[str, Any]:
     """The text of a content, and the content without it."""
     if isinstance(content, str):
@@ -122,27 +160,6 @@ def is_text(message: dict[str, Any]) -> bool:
     if not isinstance(content, list):
         return True
     return all(isinstance(block, str) or block.get("type") == "text" for block in content)
-
-
-def mapped(value: Any, change: Callable[[str, str], str], key: str = "") -> Any:
-    """A copy of a JSON value with its strings changed, given the name each stands under."""
-    if isinstance(value, dict):
-        return {name: mapped(item, change, name) for name, item in value.items()}
-    if isinstance(value, list):
-        return [mapped(item, change, key) for item in value]
-    return change(key, value) if isinstance(value, str) else value
-
-
-def plain(values: dict[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (values or {}).items() if is_json(value)}
-
-
-def is_json(value: Any) -> bool:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _is_float(text: str) -> bool:

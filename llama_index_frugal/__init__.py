@@ -6,16 +6,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llama_index_frugal.cache import FrugalCacheEvent, SemanticCacheCallback
     from llama_index_frugal.cascade import FrugalCascadeLLM
     from llama_index_frugal.compressor import PromptCompressor
     from llama_index_frugal.events import FrugalCascadeEvent
 
-__all__ = ["FrugalCascadeEvent", "FrugalCascadeLLM", "PromptCompressor"]
+__all__ = [
+    "FrugalCacheEvent",
+    "FrugalCascadeEvent",
+    "FrugalCascadeLLM",
+    "PromptCompressor",
+    "SemanticCacheCallback",
+]
 
 _HOMES = {
+    "FrugalCacheEvent": "cache",
     "FrugalCascadeEvent": "events",
     "FrugalCascadeLLM": "cascade",
     "PromptCompressor": "compressor",
+    "SemanticCacheCallback": "cache",
 }
 
 

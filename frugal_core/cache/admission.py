@@ -14,6 +14,23 @@ Layers = Literal["none", "exact", "semantic"]
 
 WARM = 0.3
 """Temperature above which answers are meant to differ."""
+_ACTS = re.compile(
+    r"^\s*Action:.*?^\s*Action Input:|<execute>", re.IGNORECASE | re.MULTILINE | re.DOTALL
+)
+_OBSERVES = re.compile(r"\A\s*Observation:", re.IGNORECASE)
+_SCHEMA = re.compile(r"\bJSON schema (?:to follow|below)\b", re.IGNORECASE)
+_MATERIAL = re.compile(
+    r"""^\s*[#<\[*]*\s*
+        (?:(?:context|document|passage|source|excerpt|article|transcript|background|history)s?
+           |text|content|data|input|information|e-?mail|conversation|facts)
+        \b[^\n?]{0,40}[:>\]]
+      |^\s*(?:-{3,}|={3,}|`{3}|"{3}|\#{2,}\s)
+      |\n\s*\n
+      |\bcontext\s+(?:information\s+is\s+)?below\b""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
+_LONG = 50
+"""Words; longer than any question that the shipped certificate rests on, and than most others."""
 _SHORT = 6
 """Words; a shorter follow-up rarely says what it is about."""
 _LEANING = re.compile(
@@ -47,6 +64,50 @@ def leans_on_history(question: str) -> bool:
     return len(question.split()) < _SHORT or _LEANING.search(question) is not None
 
 
+def acts(answer: str) -> bool:
+    """Whether an answer calls a tool in words, as agents that reason in text do, or runs code.
+
+    Args:
+        answer: Its text.
+
+    Example:
+        >>> acts("Thought: I look it up.\\nAction: search\\nAction Input: {'query': 'Paris'}")
+        True
+        >>> acts("Thought: I can answer.\\nAnswer: Paris")
+        False
+    """
+    return _ACTS.search(answer) is not None
+
+
+def carries_material(prompt: str) -> bool:
+    """Whether a prompt holds what its question is about: retrieved passages, a text, code.
+
+    An embedder sees mostly that, and two texts on one subject are alike to it, whatever they say.
+    Where the question can be told from the rest, ask about the question alone.
+
+    Args:
+        prompt: The last thing the user said.
+
+    Example:
+        >>> carries_material("Context: The shop opens at nine.\\nQuestion: When does it open?")
+        True
+        >>> carries_material("When does the shop open, and where is it?")
+        False
+    """
+    return len(prompt.split()) > _LONG or _MATERIAL.search(prompt) is not None
+
+
+def wants_schema(prompt: str) -> bool:
+    """Whether a prompt asks in words for JSON of a schema, as output parsers have it do.
+
+    A program reads the answer then, as if an output schema were bound.
+
+    Args:
+        prompt: Any of the messages.
+    """
+    return _SCHEMA.search(prompt) is not None
+
+
 def stands_for_itself(
     question: str,
     *,
@@ -68,6 +129,8 @@ def stands_for_itself(
         choices: Answers asked for at once.
     """
     if not question.strip() or not text_only or constrained or choices > 1:
+        return False
+    if _OBSERVES.search(question) or wants_schema(question) or carries_material(question):
         return False
     # Who sets a high temperature wants another answer each time, to other words at least.
     if temperature is not None and temperature > WARM:

@@ -26,7 +26,7 @@ class CacheControls:
         error_bound: Largest share of lookups that are served a wrong answer by meaning; 0 serves
             the very same prompts alone.
         scope: Whose cache this is: a tenant, a version of the documents. Scopes never see each
-            other's answers. LangChain masks API keys, so without scopes two keys share answers.
+            other's answers. Keys of an API do not tell users apart: without scopes they share.
         embed: Embeddings of LangChain or LlamaIndex, or a function; by default MiniLM on this
             machine.
         ttl: Seconds for which an answer is served; None for ever.
@@ -104,7 +104,7 @@ class CacheControls:
         """Say that an answer from the cache was wrong: it is not served so again.
 
         Args:
-            message: As it was returned, with its response metadata.
+            message: As it was returned, with its metadata.
 
         Raises:
             FrugalError: if the message did not come from the cache.

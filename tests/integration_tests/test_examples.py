@@ -96,6 +96,10 @@ def _recording(path: Path) -> str:
             ["Paris (", " tokens, 4 in its request)", "1 in its request, asked again alone)"],
         ),
         ("cache.py", ["quickly? exact", "quickly? semantic", "with 95 % confidence"]),
+        (
+            "llama_index_cache.py",
+            ["quickly? ['exact']", "quickly? ['semantic']", "Java quickly? []", "'entries': 2"],
+        ),
     ],
 )
 def test_example(name: str, printed: list[str], tmp_path: Path) -> None:
