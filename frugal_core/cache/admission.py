@@ -19,18 +19,6 @@ _ACTS = re.compile(
 )
 _OBSERVES = re.compile(r"\A\s*Observation:", re.IGNORECASE)
 _SCHEMA = re.compile(r"\bJSON schema (?:to follow|below)\b", re.IGNORECASE)
-_MATERIAL = re.compile(
-    r"""^\s*[#<\[*]*\s*
-        (?:(?:context|document|passage|source|excerpt|article|transcript|background|history)s?
-           |text|content|data|input|information|e-?mail|conversation|facts)
-        \b[^\n?]{0,40}[:>\]]
-      |^\s*(?:-{3,}|={3,}|`{3}|"{3}|\#{2,}\s)
-      |\n\s*\n
-      |\bcontext\s+(?:information\s+is\s+)?below\b""",
-    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
-)
-_LONG = 50
-"""Words; longer than any question that the shipped certificate rests on, and than most others."""
 _SHORT = 6
 """Words; a shorter follow-up rarely says what it is about."""
 _LEANING = re.compile(
@@ -79,24 +67,6 @@ def acts(answer: str) -> bool:
     return _ACTS.search(answer) is not None
 
 
-def carries_material(prompt: str) -> bool:
-    """Whether a prompt holds what its question is about: retrieved passages, a text, code.
-
-    An embedder sees mostly that, and two texts on one subject are alike to it, whatever they say.
-    Where the question can be told from the rest, ask about the question alone.
-
-    Args:
-        prompt: The last thing the user said.
-
-    Example:
-        >>> carries_material("Context: The shop opens at nine.\\nQuestion: When does it open?")
-        True
-        >>> carries_material("When does the shop open, and where is it?")
-        False
-    """
-    return len(prompt.split()) > _LONG or _MATERIAL.search(prompt) is not None
-
-
 def wants_schema(prompt: str) -> bool:
     """Whether a prompt asks in words for JSON of a schema, as output parsers have it do.
 
@@ -130,7 +100,7 @@ def stands_for_itself(
     """
     if not question.strip() or not text_only or constrained or choices > 1:
         return False
-    if _OBSERVES.search(question) or wants_schema(question) or carries_material(question):
+    if _OBSERVES.search(question) or wants_schema(question):
         return False
     # Who sets a high temperature wants another answer each time, to other words at least.
     if temperature is not None and temperature > WARM:

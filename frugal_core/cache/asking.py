@@ -11,8 +11,18 @@ import re
 from frugal_core.cache.wording import has_meaning
 from frugal_core.text import LABELLED_QUESTION
 
-_LONGEST = 400  # characters of a single line that is one question
-_CONTEXT = re.compile(r"\b(?:context|passage|document|source|text|article)s?\s*:", re.IGNORECASE)
+_MATERIAL = re.compile(
+    r"""^\s*[#<\[*]*\s*
+        (?:(?:context|document|passage|source|excerpt|article|transcript|background|history)s?
+           |text|content|data|input|information|e-?mail|conversation|facts)
+        \b[^\n?]{0,40}[:>\]]
+      |^\s*(?:-{3,}|={3,}|`{3}|"{3}|\#{2,}\s)
+      |\bcontext\s+(?:information\s+is\s+)?below\b""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
+_LONG = 50
+"""Words; longer than any question that the shipped certificate rests on, and than most others."""
+_SENTENCES = re.compile(r"[.!?…]\s")
 _PLACE = "\0"
 
 
@@ -20,9 +30,9 @@ def split(text: str) -> tuple[str, str] | None:
     """A text as the question in it and the rest; None if it is not clear what is asked.
 
     Args:
-        text: One line is a question, unless it is long or names its context. Of several lines, the
-            question is what follows a label such as "Question:", or the only line that ends with a
-            question mark.
+        text: One line is a question, unless it is long or brings its context. Of several lines, the
+            question is what follows a label such as "Question:", or the only line with a question
+            mark, if that is one sentence.
 
     Returns:
         The question, which has words to compare, and the text without it, empty for one line.
@@ -36,10 +46,13 @@ def split(text: str) -> tuple[str, str] | None:
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
-        is_long = len(text) > _LONGEST or _CONTEXT.search(text)
-        return None if is_long or not has_meaning(text) else (text, "")
+        brings_context = len(text.split()) > _LONG or _MATERIAL.search(text)
+        return None if brings_context or not has_meaning(text) else (text, "")
     asking = [str(found).strip() for found in LABELLED_QUESTION.findall(text)]
     asking = asking or [line for line in lines if line.endswith(("?", "？", "؟"))]
+    # A question mark says less than a label: what stands before it on its line may be context.
+    if not LABELLED_QUESTION.search(text) and any(map(_SENTENCES.search, asking)):
+        return None
     if len(asking) != 1 or text.count(asking[0]) != 1 or not has_meaning(asking[0]):
         return None
     return asking[0], text.replace(asking[0], _PLACE)

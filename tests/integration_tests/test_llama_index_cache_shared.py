@@ -136,7 +136,7 @@ def test_what_else_shapes_the_answer_must_be_the_same(
         (lambda text: [("system", "The JSON schema below: {}"), ("user", text)], {}),
         (lambda text: [("system", "The JSON schema below: {}"), ("user", text)], {"top_p": 0.9}),
         (lambda text: f"Observation: {text}", {}),
-        (lambda text: f"Context: One chapter a day will do.\nQuestion: {text}", {}),
+        (lambda text: f"Context: One chapter a day will do. Question: {text}", {}),
     ],
     ids=[
         "warm",
@@ -160,6 +160,18 @@ def test_what_is_served_word_for_word_alone(
     assert opened.ask(said(ASKED), **arguments).layer == "exact"
     if said(ASKED) != said(REWORDED):
         assert opened.ask(said(REWORDED), **arguments).layer is None
+
+
+@both
+def test_context_in_the_same_message_must_match_exactly(
+    server: ScriptedServer, door: type[Door]
+) -> None:
+    opened = door(server.base_url)
+    form = "Context: {} a day will do.\n\nQuestion: {}"
+    opened.ask(form.format("One chapter", ASKED))
+    assert opened.ask(form.format("One chapter", REWORDED)).layer == "semantic"
+    assert opened.ask(form.format("(One) chapter", REWORDED)).layer is None
+    assert opened.ask(form.format("A chapter", ASKED)).layer is None
 
 
 @both

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from frugal_core.cache.admission import (
-    carries_material,
     layers_of_answer,
     leans_on_history,
     stands_for_itself,
@@ -38,26 +37,6 @@ def test_circumstances() -> None:
     assert not stands_for_itself(question, text_only=False)
     assert not stands_for_itself(question, choices=2)
     assert not stands_for_itself("  ")
-
-
-@pytest.mark.parametrize(
-    ("prompt", "carries"),
-    [
-        ("Context information is below.\n---\nRefunds take a week.\n---\nQuery: how long?", True),
-        ("Use the context below.\nRefunds take a week. How long do refunds take?", True),
-        ("<context>Refunds take a week.</context> How long do refunds take?", True),
-        ("## Passage\nRefunds take a week.\nHow long do refunds take?", True),
-        ("Answer from the following.\n\nRefunds take a week.\n\nHow long do they take?", True),
-        ("Translate: " + "word " * 60, True),
-        ("```\nx = 1\n```\nWhat is x in this code?", True),
-        ("What is the context of this novel by Tolstoy?", False),
-        ("Hello! I hope you are well. How do I renew a passport while living abroad?", False),
-        ("Text me the answer\nto this question about passports, please?", False),
-    ],
-)
-def test_prompts_that_bring_what_they_are_about(prompt: str, carries: bool) -> None:
-    assert carries_material(prompt) is carries
-    assert stands_for_itself(prompt) is not carries
 
 
 def test_answers() -> None:
