@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -39,6 +40,7 @@ _NOT_SENT_ARGUMENTS = frozenset(
     tiktoken_model_name include_response_headers stream_chunk_timeout""".split()
 )
 """Arguments of `ChatOpenAI` that do not shape the answer."""
+_SERVERS = ("OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT", "ANTHROPIC_BASE_URL", "OLLAMA_HOST")
 _ROLES = {"human": "user", "ai": "assistant", "system": "system"}
 
 
@@ -61,7 +63,8 @@ def asked(prompt: str, llm_string: str) -> Asked:
         "choices": int(counts[-1]) if counts else 1,
     }
     if messages is None:
-        return Asked(prompt, digest("prompt", llm_string), stands_for_itself(prompt, **how))
+        partition = digest("prompt", llm_string, _servers())
+        return Asked(prompt, partition, stands_for_itself(prompt, **how))
     ids = [call.get("id") for message in messages for call in message.get("tool_calls") or []]
     sent = numbered([_sent(message) for message in messages], ids)
     how["constrained"] = how["constrained"] or wants_schema(prompt)
@@ -75,7 +78,7 @@ def asked(prompt: str, llm_string: str) -> Asked:
         **how,
     )
     sent[last] = {**sent[last], "content": masked}
-    return Asked(question, digest("messages", llm_string, sent), by_meaning)
+    return Asked(question, digest("messages", llm_string, _servers(), sent), by_meaning)
 
 
 def _plain(messages: list[dict[str, Any]], llm_string: str) -> Asked | None:
@@ -160,6 +163,11 @@ def is_text(message: dict[str, Any]) -> bool:
     if not isinstance(content, list):
         return True
     return all(isinstance(block, str) or block.get("type") == "text" for block in content)
+
+
+def _servers() -> list[tuple[str, str]]:
+    """What clients read from the environment themselves: LangChain does not write it down."""
+    return [(name, os.environ[name]) for name in _SERVERS if os.environ.get(name)]
 
 
 def _is_float(text: str) -> bool:
