@@ -30,6 +30,11 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.recordings
 	$(BIN)/python -m benchmarks.chains
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.cache_quality
+	$(BIN)/python -m benchmarks.cache_speed
+	$(BIN)/python -m benchmarks.cache_postgres
+	$(BIN)/python -m benchmarks.compression
+	$(BIN)/python -m benchmarks.adaptation
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

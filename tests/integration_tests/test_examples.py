@@ -113,7 +113,12 @@ def test_fit_and_run(tmp_path: Path) -> None:
     assert "at most 2 points below gpt-4o" in output
     assert "on 120 other rows: accuracy 1.000 against 1.000" in output
     assert output.splitlines()[-1].lower().startswith("paris from ")
-    assert (tmp_path / "cascade.frugal").is_file()
+    policy = tmp_path / "cascade.frugal"
+    questions = ["Capital of France, question 1?", "Capital of Italy, question 2?"]
+    lines = _run("both_frameworks.py", tmp_path, str(policy), *questions).splitlines()
+    for question, langchain, llama_index in (lines[:3], lines[3:]):
+        assert question in questions
+        assert langchain.split(None, 1)[1] == llama_index.split(None, 1)[1]
 
 
 def test_every_example_is_short_and_tested() -> None:
