@@ -41,7 +41,13 @@ def __getattr__(name: str) -> Any:
     # Loaded on first use: LangChain's chat models alone take a third of a second to import.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(("langchain", "openai")):
+            fix = 'pip install "frugal-cascade[langchain]"'
+            raise ImportError(f"{name} needs {error.name}: {fix}") from error
+        raise
 
 
 def __dir__() -> list[str]:
