@@ -274,9 +274,14 @@ def _all_text(value: Any) -> str:
         return _all_text(value.to_messages())
     if isinstance(value, BaseMessage):
         return "\n".join(_texts_of(value))
+    if isinstance(value, Mapping):
+        return "\n".join(map(_all_text, value.values()))
     if isinstance(value, list | tuple):
-        if not all(isinstance(one, Document | BaseMessage) for one in value):
-            return ""
+        if not all(isinstance(one, Document | BaseMessage | str) for one in value):
+            try:
+                value = convert_to_messages(value)
+            except (TypeError, ValueError, NotImplementedError):
+                return ""
         return "\n".join(map(_all_text, value))
     return ""
 

@@ -35,7 +35,12 @@ from frugal_core.cache.answers import (
     marker_of,
     renewed,
 )
-from llama_index_frugal._responses import USAGE, answer_of_stream, joined
+from llama_index_frugal._responses import (
+    USAGE,
+    answer_of_stream,
+    joined,
+    log_probabilities,
+)
 from llama_index_frugal.events import Response
 
 
@@ -86,7 +91,7 @@ class Said:
         return cls(
             message,
             whole.additional_kwargs,
-            whole.logprobs,
+            log_probabilities(whole),
             _model_name(chunks, llm),
             degraded(whole.additional_kwargs) or defect,
             structured,

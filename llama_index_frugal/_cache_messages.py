@@ -10,6 +10,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
 from llama_index.core.llms import LLM
+from llama_index.core.llms.llm import default_completion_to_prompt
 from pydantic import BaseModel, ValidationError
 
 from frugal_core.answers import Breach
@@ -153,7 +154,10 @@ def asked_completion(
     llm: LLM, prompt: str, formatted: bool, kwargs: Mapping[str, Any], how: How
 ) -> Asked | None:
     """The question of a completion."""
-    if how == How() and (found := _plain(llm, [("user", prompt)], kwargs)) is not None:
+    # A template of the user's own is applied by the model, after it was asked.
+    as_it_is = llm.completion_to_prompt is default_completion_to_prompt
+    found = _plain(llm, [("user", prompt)], kwargs) if as_it_is and how == How() else None
+    if found is not None:
         return found
     frame = how.frame if how.frame and how.frame.fits(prompt) else None
     question, around = (prompt, None) if frame is None else (frame.question, frame.around)

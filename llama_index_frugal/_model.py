@@ -21,7 +21,7 @@ from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictStartEvent,
 )
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.llms.llm import ToolSelection, default_completion_to_prompt
 from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.tools.types import BaseTool
 from pydantic import BaseModel, Field, PrivateAttr
@@ -35,6 +35,10 @@ from llama_index_frugal._requests import STRUCTURED, TOOLS, Request, Target, Too
 from llama_index_frugal._responses import TIER
 from llama_index_frugal._structured import StructuredCascadeLLM
 from llama_index_frugal.events import dispatcher
+
+
+class _Bare(str):
+    """A prompt to which no template was applied: each tier applies its own."""
 
 
 class CascadeModel(FunctionCallingLLM):
@@ -69,6 +73,11 @@ class CascadeModel(FunctionCallingLLM):
     ) -> ChatResponseAsyncGen:
         """Stream an answer; drafts are never shown. See `LLM.astream_chat`."""
         return astream(self._call(conversation(messages, kwargs)))
+
+    def _get_prompt(self, prompt: Any, **prompt_args: Any) -> str:
+        text: str = super()._get_prompt(prompt, **prompt_args)
+        is_bare = self.completion_to_prompt is default_completion_to_prompt
+        return _Bare(text) if is_bare else text
 
     def complete(
         self, prompt: str | None = None, formatted: bool = False, **kwargs: Any
@@ -227,7 +236,7 @@ class CascadeModel(FunctionCallingLLM):
 def _completion(prompt: str | None, formatted: bool, kwargs: dict[str, Any]) -> Request:
     if prompt is None:
         raise FrugalError("no prompt: give the text to complete")
-    return Request(None, prompt, kwargs, formatted=formatted)
+    return Request(None, prompt, kwargs, formatted=formatted and not isinstance(prompt, _Bare))
 
 
 def _object(response: ChatResponse, output_cls: type[BaseModel]) -> Any:

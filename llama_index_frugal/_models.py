@@ -42,9 +42,10 @@ class LLMs:
 
     def provider_of(self, model: LLM) -> str | None:
         """The integration that its class comes from."""
-        if type(model).__module__.startswith("llama_index_frugal"):
+        home = getattr(type(model), "frugal_base", type(model)).__module__  # under a cache, its own
+        if home.startswith("llama_index_frugal"):
             return CASCADE
-        found = _INTEGRATION.match(type(model).__module__)
+        found = _INTEGRATION.match(home)
         return found and found[1]
 
     def build(self, spec: str, provider: str, model: str, arguments: Mapping[str, Any]) -> LLM:

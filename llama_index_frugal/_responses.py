@@ -11,6 +11,7 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
     CompletionResponse,
+    LogProb,
     MessageRole,
     TextBlock,
     ThinkingBlock,
@@ -166,6 +167,19 @@ def _confidence(response: Response, choice: Any) -> float | None:
     return mean_log_probability(
         likeliest[0].logprob for likeliest in response.logprobs or () if likeliest
     )
+
+
+def log_probabilities(response: Response) -> list[list[LogProb]] | None:
+    """The log-probabilities of a response; LlamaIndex leaves those of completions in `raw`."""
+    if response.logprobs:
+        return list(response.logprobs)
+    tokens = _get(_get(_choice(response), "logprobs"), "content") or ()
+    pairs = [(_get(token, "token"), _get(token, "logprob")) for token in tokens]
+    return [
+        [LogProb(token=token, logprob=value, bytes=[])]
+        for token, value in pairs
+        if isinstance(token, str) and isinstance(value, int | float)
+    ] or None
 
 
 def _get(holder: Any, name: str) -> Any:

@@ -18,9 +18,12 @@ from llama_index.core.schema import (
 )
 from pydantic import ConfigDict, Field, PrivateAttr, field_serializer
 
+from frugal_core.cache.partition import digest
 from frugal_core.compress import Compression, Document, compress
 from frugal_core.compress.guard import Guard
 from frugal_core.errors import FrugalError
+from frugal_core.scoring import FunctionScorer
+from llama_index_frugal._cache_identity import described
 
 _OPTIONS = ("on_overflow", "count_tokens", "word_ratio", "min_tokens", "model", "cached_share")
 
@@ -118,9 +121,9 @@ class PromptCompressor(BaseNodePostprocessor, TransformComponent):
         if value is None:
             return None
         if isinstance(value, BaseEmbedding):
-            return f"{value.class_name()} {value.model_name}"
-        kind = value if hasattr(value, "__qualname__") else type(value)
-        return f"{kind.__module__}.{kind.__qualname__}"
+            kind = type(value)
+            return f"{kind.__module__}.{kind.__qualname__} {digest(described(value.to_dict()))}"
+        return FunctionScorer(value).id
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[BaseNode]:
         """Shorten every node for itself."""
@@ -175,13 +178,13 @@ class PromptCompressor(BaseNodePostprocessor, TransformComponent):
     def _copy(self, node: BaseNode, text: str) -> BaseNode:
         if text == node.get_content(MetadataMode.NONE):
             return node
-        metadata = dict(node.metadata)
-        changed: dict[str, Any] = {"metadata": metadata}
-        if self.original_key is not None:
-            metadata[self.original_key] = node.get_content(MetadataMode.NONE)
-            for name in ("excluded_llm_metadata_keys", "excluded_embed_metadata_keys"):
-                changed[name] = [*getattr(node, name), self.original_key]
-        copy = node.model_copy(update=changed)
+        copy = node.model_copy(deep=True)
+        key = self.original_key
+        if key is not None:
+            copy.metadata.setdefault(key, node.get_content(MetadataMode.NONE))
+            for hidden in (copy.excluded_llm_metadata_keys, copy.excluded_embed_metadata_keys):
+                if key not in hidden:
+                    hidden.append(key)
         copy.set_content(text)
         return copy
 

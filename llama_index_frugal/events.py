@@ -68,8 +68,12 @@ class _Collector(BaseEventHandler):
         responses = _collected.get()
         if responses is None or not isinstance(event, LLMChatEndEvent | LLMCompletionEndEvent):
             return
-        if event.response is not None:
-            responses.append(event.response)
+        response = event.response
+        # A chat that is made of a completion reports both, with the same raw answer.
+        raw = getattr(response, "raw", None)
+        told = raw is not None and any(other.raw is raw for other in responses)
+        if response is not None and not told:
+            responses.append(response)
 
 
 # Where every model's own endpoints report; the root, which is the application's, is left alone.

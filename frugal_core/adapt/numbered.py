@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 _INSTRUCTION = (
@@ -84,7 +85,10 @@ def read_answers(text: str, n: int) -> dict[int, str]:
         {0: 'up'}
     """
     answers: dict[int, str | None] = {}
-    for name, value in _pairs(text):
+    pairs = _numbered_pairs(_THOUGHT.sub(" ", text))
+    if any(name == "0" or (name.isdecimal() and int(name) > n) for name, _ in pairs):
+        return {}  # it counts in another way than it was asked to: whose answers are these?
+    for name, value in pairs:
         position = int(name) - 1 if re.fullmatch("[1-9][0-9]{0,5}", name) else -1
         if not 0 <= position < n:
             continue
@@ -93,14 +97,22 @@ def read_answers(text: str, n: int) -> dict[int, str]:
     return {position: said for position, said in answers.items() if said is not None}
 
 
+def _numbered_pairs(text: str) -> list[tuple[str, Any]]:
+    """The pairs of the object with the most numbers, the last of equals: drafts come first."""
+    starts = [found.start() for found in islice(re.finditer(r"\{", text), _TRIES)]
+    found = [_pairs(text, start) for start in starts]
+    return max(reversed(found), key=lambda pairs: sum(n.isdecimal() for n, _ in pairs), default=[])
+
+
+_THOUGHT = re.compile(r"<think(?:ing)?>[\s\S]*?</think(?:ing)?>", re.IGNORECASE)
+_TRIES = 200  # braces in a reply at which an object may begin
 _DECODER = json.JSONDecoder(strict=False)  # models write line breaks into strings as they are
 _SPACE = re.compile(r"\s*")
 
 
-def _pairs(text: str) -> list[tuple[str, Any]]:
-    """The pairs of the first JSON object in a text, as far as it can be read."""
+def _pairs(text: str, at: int) -> list[tuple[str, Any]]:
+    """The pairs of the JSON object that begins at a position, as far as it can be read."""
     pairs: list[tuple[str, Any]] = []
-    at = text.find("{")
     while 0 <= at < len(text) and text[at] != "}":
         try:
             name, at = _DECODER.raw_decode(text, _after(text, at + 1))

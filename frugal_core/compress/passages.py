@@ -10,7 +10,7 @@ from frugal_core.compress.protect import protected_spans
 from frugal_core.compress.rank import Unit
 from frugal_core.compress.segment import segment
 
-_PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
+_PARAGRAPH = re.compile(r"\n[ \t]*\r?\n\s*")
 _LINE = re.compile(r"\n\s*")
 _HEADING = re.compile(r"#{1,6}[ \t]+(\S[^\n]*)")
 # As prompts of retrieval name their sources: "Document [3](Title: Lima) ...".

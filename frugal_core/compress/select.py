@@ -10,7 +10,7 @@ from frugal_core.compress.rank import Unit
 from frugal_core.compress.words import FUNCTION_WORDS
 from frugal_core.tokens import Counter
 
-_PARAGRAPH = re.compile(r"\n[ \t]*\n")
+_PARAGRAPH = re.compile(r"\n[ \t]*\r?\n")
 _WORD = re.compile(r"(?<!\S)[a-z]+ ")
 
 Texts = dict[int, str]

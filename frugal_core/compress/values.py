@@ -123,8 +123,10 @@ def as_documents(documents: str | Document | Iterable[str | Document]) -> list[D
     found = [Document(one) if isinstance(one, str) else one for one in given]
     for number, document in enumerate(found):
         if not isinstance(document, Document) or not isinstance(document.text, str):
+            kind = type(document)
+            name = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
             raise FrugalError(
-                f"document {number} is {type(document).__name__}: give a string or a Document with "
-                f"a text"
+                f"document {number} is {name}: give a string or a frugal_core.compress.Document "
+                f"with a text"
             )
     return found

@@ -29,6 +29,7 @@ _WORD = re.compile(
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _ACCENT = re.compile("[\u0300-\u036f]")
 _IN_PAIRS = re.compile(f"[{UNSPACED}\uac00-\ud7af]")
+_DIGIT = re.compile(r"\d")
 _STEM = 6
 """Letters of a word that count: forms of a word share them, in most languages that inflect
 (McNamee and Mayfield 2004, Character n-gram tokenization for European language text retrieval)."""
@@ -46,14 +47,19 @@ def terms(text: str) -> list[str]:
     """
     if text.isascii():
         words = _ASCII_WORD.findall(text.lower())
-        return [stem(word)[:_STEM] for word in words if word not in _STOP]
+        return [_stem(word) for word in words if word not in _STOP]
     found: list[str] = []
     for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
         if _IN_PAIRS.match(word):
             found += [a + b for a, b in pairwise(word)] or [word]
         elif word not in _STOP:
-            found.append(stem(_unaccented(word))[:_STEM])
+            found.append(_stem(_unaccented(word)))
     return found
+
+
+def _stem(word: str) -> str:
+    """What forms of a word share; a number, or a name with one, has no forms."""
+    return word if _DIGIT.search(word) else stem(word)[:_STEM]
 
 
 def content_words(text: str) -> frozenset[str]:

@@ -311,3 +311,17 @@ def test_groups_that_only_seem_as_good_pass_no_oftener_than_promised() -> None:
         loop = fit_groups(many, ["yes"] * n, Grouping(), sizes=(2,), promise=Promise(epsilon))
         wrong += drive(loop, model).size == 2
     assert wrong <= 20  # 5 % of 200, and three standard errors
+
+
+@pytest.mark.parametrize(
+    ("reply", "answers"),
+    [
+        ('<think>maybe {"1": "draft"}</think>{"1": "a", "2": "b"}', {0: "a", 1: "b"}),
+        ('The set {x}. {"1": "a", "2": "b"}', {0: "a", 1: "b"}),
+        ('{"1": "first"} No: {"1": "a", "2": "b"}', {0: "a", 1: "b"}),
+        ('{"0": "a", "1": "b"}', {}),
+        ('{"1": "a", "2": "b", "3": "c"}', {}),
+    ],
+)
+def test_replies_that_think_aloud_or_count_otherwise(reply: str, answers: dict[int, str]) -> None:
+    assert numbered.read_answers(reply, 2) == answers

@@ -264,3 +264,24 @@ def test_a_prompt_of_several_turns() -> None:
     assert [one is None for one in found] == [True, False, True]
     assert found[1] is not None and found[1].tokens_after <= 60 - 18 - 1
     assert compress_prompt([], ratio=2) == []
+
+
+@pytest.mark.parametrize("name", ["order 10023{}", "customer10023{}", "getUserName{}"])
+def test_long_numbers_and_names_are_told_apart(name: str) -> None:
+    texts = [f"The {name.format(n)} was shipped by truck on a rainy day." for n in range(400, 430)]
+    for n in range(400, 430):
+        found = compress(texts, f"How was {name.format(n)} shipped?", ratio=5)
+        assert name.format(n) in found.text
+
+
+def test_quotation_marks_around_a_whole_context_do_not_keep_or_drop_it() -> None:
+    lines = [f"The bridge in town {n} was opened by mayor {n} in spring." for n in range(40)]
+    text = 'Answer from the text.\n\n"""\n' + "\n".join(lines) + '\n"""'
+    found = compress(text, "Who opened the bridge in town 17?", token_budget=120)
+    assert "mayor 17" in found.text and found.tokens_after > 40
+
+
+def test_paragraphs_of_other_systems_stay() -> None:
+    text = "Lima is old.\r\n\r\nFog is common in winter.\r\n\r\nRain is rare in Lima, though."
+    found = compress(text, "Is Lima old, and is rain rare in Lima?", token_budget=13, min_tokens=0)
+    assert found.text == "Lima is old.\n\nRain is rare in Lima, though."
