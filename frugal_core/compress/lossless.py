@@ -10,12 +10,15 @@ _DECODER = json.JSONDecoder()
 _JSON_START = re.compile(r'\{\s*"|\[\s*[\[{"]|\[\s*-?\d|\[\s*(?:true|false|null)\b')
 _STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
 _FENCE = re.compile(
-    r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(?:[\s\S]*?^[ \t]*\1[`~]*[ \t]*$|[\s\S]*\Z)", re.M
+    r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(?:[\s\S]*?^[ \t]*\1[`~]*[ \t]*$|[\s\S]*\Z)"
+    r"|(?<!`)`[^`\n]{1,500}`(?!`)|<(pre|code)\b[^>\n]{0,200}>[\s\S]{0,4000}?</\2>",
+    re.M,
 )
+_PROGRAM = re.compile(r"(?:=|\breturn\b|\()[ \t]*\Z")
 
 
 def json_blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Where JSON objects and arrays stand in a text, fenced code left out.
+    """Where JSON objects and arrays stand in a text, code that is marked as such left out.
 
     A list on one line without a string in it, such as the citation [1], is no JSON here.
 
@@ -24,7 +27,8 @@ def json_blocks(text: str) -> Iterator[tuple[int, int]]:
     """
     if "{" not in text and "[" not in text:
         return
-    fences = [m.span() for m in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
+    marked = any(mark in text for mark in ("`", "~~~", "<pre", "<code"))
+    fences = [found.span() for found in _FENCE.finditer(text)] if marked else []
     position = 0
     while match := _JSON_START.search(text, position):
         start = match.start()
@@ -56,6 +60,8 @@ def minify_json(text: str) -> str:
     """
     parts, done = [], 0
     for start, end in json_blocks(text):
+        if _PROGRAM.search(text, max(0, text.rfind("\n", 0, start)), start):
+            continue  # a value in a program
         parts += [text[done:start], _STRING_OR_SPACE.sub(_smaller, text[start:end])]
         done = end
     return "".join([*parts, text[done:]])

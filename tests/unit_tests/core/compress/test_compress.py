@@ -285,3 +285,16 @@ def test_paragraphs_of_other_systems_stay() -> None:
     text = "Lima is old.\r\n\r\nFog is common in winter.\r\n\r\nRain is rare in Lima, though."
     found = compress(text, "Is Lima old, and is rain rare in Lima?", token_budget=13, min_tokens=0)
     assert found.text == "Lima is old.\n\nRain is rare in Lima, though."
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'Use `{"a": 1}` here.',
+        '<pre>{ "a": 1, "b": 2 }</pre>',
+        'def f():\n    return {"a": 1, "b": [1, 2]}\n',
+        'payload = ["x",\n  "b"]',
+    ],
+)
+def test_json_in_code_stays_as_it_is(code: str) -> None:
+    assert code in compress(code + "\n\nLima is old. " * 20, "Is Lima old?", token_budget=5000).text
