@@ -67,7 +67,9 @@ def choose(task: Task) -> tuple[Texts, list[Part]]:
         FrugalError: if what is protected, or the best part alone, is over the budget.
     """
     keeps_structure = task.is_text and task.on_overflow != "drop"
-    for longest in (LONGEST, max(_SHORTEST, 2 * task.budget)):
+    whole = render(task.texts, task.titles)
+    fitting = round(task.budget * len(whole) / max(1, task.count(whole)))  # letters in the budget
+    for longest in (LONGEST, *(max(_SHORTEST, fitting // part) for part in (1, 2, 4))):
         units, passages = units_of(task.texts, task.titles, task.patterns, longest, keeps_structure)
         if not units:  # white space
             return dict.fromkeys(task.texts, "") if task.is_text else {}, []

@@ -154,9 +154,9 @@ def _frame(text: str, question: str, limit: int | None, count: Counter) -> list[
     """The question and, where they are short, the first and the last line: the instructions."""
     lines = _lines(text)
     frame = [question] if question and question in text else []
-    left = _FRAME_SHARE * (limit or math.inf) - sum(map(count, frame))
+    left = _FRAME_SHARE * (limit or math.inf)
     for line in [lines[-1], lines[0]] if len(lines) > 2 else []:
-        tokens = count(line)
+        tokens = 0 if question and line.endswith(question) else count(line)
         if len(line) <= _LONGEST_FRAME and tokens <= left:
             frame.append(line)
             left -= tokens

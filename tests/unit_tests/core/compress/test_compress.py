@@ -298,3 +298,19 @@ def test_paragraphs_of_other_systems_stay() -> None:
 )
 def test_json_in_code_stays_as_it_is(code: str) -> None:
     assert code in compress(code + "\n\nLima is old. " * 20, "Is Lima old?", token_budget=5000).text
+
+
+@pytest.mark.parametrize("budget", [20, 40, 60, 100])
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "पेरू की राजधानी लीमा है और इसकी स्थापना सन् पंद्रह सौ पैंतीस में फ्रांसिस्को पिजारो ने की थी जो बाद में देश का "
+        "सबसे बड़ा शहर बन गया और आज वहाँ लगभग एक करोड़ लोग रहते हैं जो देश की आबादी का तीसरा भाग हैं",
+        "페루의 수도는 리마이며 이 도시는 천오백삼십오 년에 프란시스코 피사로가 세웠고 나중에 그 나라에서 가장 큰 "
+        "도시가 되었으며 오늘날 약 천만 명이 살고 있어 전체 인구의 삼분의 일을 차지한다고 알려져 있으며 음식으로도 유명하다",
+    ],
+    ids=["Hindi", "Korean"],
+)
+def test_a_long_sentence_of_many_tokens_is_cut(sentence: str, budget: int) -> None:
+    found = compress([sentence, sentence[::-1]], sentence[:20], token_budget=budget)
+    assert budget / 2 < found.tokens_after <= budget
