@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from llama_index.core import Document, QueryBundle, Settings, SummaryIndex, VectorStoreIndex
+from llama_index.core import QueryBundle, Settings, SummaryIndex, VectorStoreIndex
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
-from llama_index.core.embeddings import BaseEmbedding
 from llama_index.core.extractors import SummaryExtractor
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.llms import MockLLM
-from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.postprocessor import LLMRerank
 from llama_index.core.query_engine import RouterQueryEngine, SubQuestionQueryEngine
 from llama_index.core.question_gen import LLMQuestionGenerator
@@ -23,7 +20,6 @@ from llama_index.core.tools import QueryEngineTool
 from llama_index.llms.openai import OpenAI
 from pydantic import BaseModel
 
-from frugal_core.embedding import MiniLM
 from frugal_core.errors import FrugalError
 from llama_index_frugal import SemanticCacheCallback
 from tests.conftest import StartScripted
@@ -31,40 +27,9 @@ from tests.servers import Answer, Request, ScriptedServer
 
 pytestmark = pytest.mark.timeout(120)
 
-LICENSE = Path(__file__).parents[2] / "LICENSE"
 ASKED = "What is a derivative work?"
 REWORDED = "What's a derivative work?"
 OTHER = "Is there any warranty?"
-
-
-class Embedder(BaseEmbedding):
-    """The library's own embedder, as LlamaIndex asks for one."""
-
-    _model: Any = None
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return self._get_text_embeddings([text])[0]
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        self._model = self._model or MiniLM()
-        vectors: list[list[float]] = self._model.embed(texts).tolist()
-        return vectors
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-
-@pytest.fixture(scope="module")
-def index() -> VectorStoreIndex:
-    """The licence of this library, in passages."""
-    text = LICENSE.read_text(encoding="utf-8")[:6000]
-    splitter = SentenceSplitter(chunk_size=200, chunk_overlap=0)
-    return VectorStoreIndex.from_documents(
-        [Document(text=text)], embed_model=Embedder(), transformations=[splitter]
-    )
 
 
 @pytest.fixture

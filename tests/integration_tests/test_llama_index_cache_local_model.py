@@ -15,11 +15,8 @@ from tests.integration_tests.test_llama_index_cache_engines import (
     OTHER,
     REWORDED,
     callback,
-    index,
     query,
 )
-
-__all__ = ["index"]
 
 pytestmark = [pytest.mark.local_model, pytest.mark.timeout(120)]
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from llama_index.core import Document, Settings, VectorStoreIndex
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
-from llama_index.core.embeddings import BaseEmbedding
 from llama_index.core.extractors import KeywordExtractor, SummaryExtractor
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.llms import ChatMessage
@@ -18,7 +16,6 @@ from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.response_synthesizers import ResponseMode
 from pydantic import BaseModel
 
-from frugal_core.embedding import MiniLM
 from frugal_core.local_model import LocalModel
 from llama_index_frugal import FrugalCascadeLLM
 from tests.conftest import StartScripted
@@ -26,39 +23,8 @@ from tests.servers import Answer, Request, ScriptedServer, Usage
 
 pytestmark = pytest.mark.timeout(120)
 
-LICENSE = Path(__file__).parents[2] / "LICENSE"
 CHEAP, DEAR = "gpt-4o-mini", "gpt-4o"
 DRAFT, EASY, HARD = "a hazy draft", "it is provided as is", "the dear model's own words"
-
-
-class Embedder(BaseEmbedding):
-    """The library's own embedder, as LlamaIndex asks for one."""
-
-    _model: Any = None
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return self._get_text_embeddings([text])[0]
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        self._model = self._model or MiniLM()
-        vectors: list[list[float]] = self._model.embed(texts).tolist()
-        return vectors
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-
-@pytest.fixture(scope="module")
-def index() -> VectorStoreIndex:
-    """The licence of this library, in passages."""
-    text = LICENSE.read_text(encoding="utf-8")[:6000]
-    splitter = SentenceSplitter(chunk_size=200, chunk_overlap=0)
-    return VectorStoreIndex.from_documents(
-        [Document(text=text)], embed_model=Embedder(), transformations=[splitter]
-    )
 
 
 class Verdict(BaseModel):
