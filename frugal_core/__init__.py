@@ -5,10 +5,10 @@ Everything is imported on first use, so that `import frugal_core` costs next to 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from frugal_core._version import __version__
+from frugal_core.lazy import lazily
 
 if TYPE_CHECKING:
     from frugal_core.certifying import Certificate, Promise
@@ -46,11 +46,7 @@ __all__ = [
     "fit",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"frugal_core.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'frugal_core' has no attribute {name!r}")
+__getattr__ = lazily(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from frugal_core.lazy import lazily
 
 if TYPE_CHECKING:
     from langchain_frugal.cache import FrugalCache, SemanticCacheCallback
@@ -36,18 +37,8 @@ _HOMES = {
     "SemanticCacheMiddleware": "cache_middleware",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # Loaded on first use: LangChain's chat models alone take a third of a second to import.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith(("langchain", "openai")):
-            fix = 'pip install "frugal-cascade[langchain]"'
-            raise ImportError(f"{name} needs {error.name}: {fix}") from error
-        raise
+# LangChain's chat models alone take a third of a second to import.
+__getattr__ = lazily(__name__, _HOMES, "langchain", "langchain")
 
 
 def __dir__() -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from frugal_core.lazy import lazily
 
 if TYPE_CHECKING:
     from llama_index_frugal.cache import FrugalCacheEvent, SemanticCacheCallback
@@ -27,18 +28,8 @@ _HOMES = {
     "SemanticCacheCallback": "cache",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # Loaded on first use: LlamaIndex alone takes four seconds of processor time to import.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith(("llama_index", "openai")):
-            fix = 'pip install "frugal-cascade[llama-index]"'
-            raise ImportError(f"{name} needs {error.name}: {fix}") from error
-        raise
+# LlamaIndex alone takes four seconds of processor time to import.
+__getattr__ = lazily(__name__, _HOMES, "llama_index", "llama-index")
 
 
 def __dir__() -> list[str]:

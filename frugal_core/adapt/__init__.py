@@ -7,8 +7,9 @@ does I/O: what must be asked is yielded, and the answers are sent in.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from frugal_core.lazy import lazily
 
 if TYPE_CHECKING:
     from frugal_core.adapt.examples import ExamplePool
@@ -25,11 +26,7 @@ _HOMES = {
 
 __all__ = ["Example", "ExamplePool", "Grouping", "Spend"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazily(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
