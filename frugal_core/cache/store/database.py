@@ -180,9 +180,13 @@ class Database:
 
     def _is_ours(self, connection: sqlite3.Connection) -> bool:
         """Whether the tables are there; False for a new file."""
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-            if version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        # One statement sees one state: another process may be making the tables just now.
+        application, version, tables = connection.execute(
+            "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master) "
+            "FROM pragma_application_id, pragma_user_version"
+        ).fetchone()
+        if application != _APPLICATION:
+            if version or tables:
                 raise StoreError(f"{self.path} is a database of something else: give another path")
             return False
         if version > self._version:

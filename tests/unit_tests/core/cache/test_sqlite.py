@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -92,6 +93,20 @@ def test_a_database_of_something_else_is_refused_and_left_alone(path: Path) -> N
     with pytest.raises(StoreError, match="database of something else"):
         SQLiteStore(path)
     assert path.read_bytes() == before
+
+
+def test_openings_at_one_moment_make_one_file(tmp_path: Path) -> None:
+    """Whoever looks while another makes the tables sees all of them or none."""
+
+    def opened(path: Path, start: threading.Barrier) -> None:
+        start.wait()
+        SQLiteStore(path).close()
+
+    with ThreadPoolExecutor(6) as threads:
+        for round in range(100):
+            path, start = tmp_path / f"{round}.db", threading.Barrier(6)
+            for opening in [threads.submit(opened, path, start) for _ in range(6)]:
+                opening.result()
 
 
 def test_a_newer_schema_is_refused(path: Path) -> None:
