@@ -15,6 +15,7 @@ from frugal_core.embedding import MiniLM
 
 DUPLICATES = Path(__file__).resolve().parents[2] / "shared" / "data" / "duplicates"
 NEIGHBOURS = 5
+_QUOTES = str.maketrans("‘’“”", "''\"\"")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ class Texts:
         from scipy.sparse.csgraph import connected_components
 
         ends = [(self.row[p.stored], self.row[p.asked]) for p in pairs if joins(p)]
+        # Capitals and the shape of quotation marks make no other question.
+        spelled: dict[str, int] = {}
+        spellings = [text.casefold().translate(_QUOTES) for text in self.texts]
+        ends += [(spelled.setdefault(spelling, row), row) for row, spelling in enumerate(spellings)]
         one, other = np.array(ends).T
         n = len(self.texts)
         links = coo_matrix((np.ones(len(one)), (one, other)), shape=(n, n))

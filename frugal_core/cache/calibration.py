@@ -13,7 +13,7 @@ import gzip
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -21,6 +21,9 @@ from typing import Any
 import numpy as np
 
 from frugal_core.arrays import Bools, Floats
+
+_SPARED = 5
+"""Who asks in other words should not pay for all those who repeat themselves."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,38 @@ def certify(evidence: Evidence, error_bound: float, confidence: float = 0.95) ->
         evidence.about,
         dt.date.today().isoformat(),
     )
+
+
+def certify_behind(
+    evidence: Evidence, lookups: int, exact: int, error_bound: float, confidence: float = 0.95
+) -> CacheCertificate:
+    """As `certify`, behind an exact layer that answers some lookups, and never wrongly.
+
+    The others may be wrong the more often for it, though at most `_SPARED` times the bound. Both
+    limits, that of their share and that of the wrong answers, hold together with the confidence.
+
+    Args:
+        evidence: Judged lookups, all of them such as the exact layer does not answer.
+        lookups: Lookups so far.
+        exact: How many of them the exact layer answered.
+        error_bound, confidence: See `certify`; the bound is one on all lookups.
+
+    Example:
+        >>> evidence = Evidence(np.array([0.9]), np.array([False]), 1000, "mine")
+        >>> certify_behind(evidence, 0, 0, 0.01).lookups
+        1000
+        >>> certify_behind(evidence, 10_000, 5_000, 0.01).lookups
+        1949
+    """
+    doubt = (1 - confidence) / 10
+    rest = lookups - exact
+    share = upper_limit(rest, lookups, 1 - doubt) if 0 < exact <= lookups else 1.0
+    if share == 1.0:
+        return certify(evidence, error_bound, confidence)
+    standing_for = math.floor(evidence.lookups / max(share, 1 / _SPARED))
+    about = f"{evidence.about}, standing for {evidence.lookups / standing_for:.0%} of lookups"
+    behind = replace(evidence, lookups=standing_for, about=about)
+    return certify(behind, error_bound, confidence + doubt)
 
 
 @cache

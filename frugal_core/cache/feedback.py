@@ -21,6 +21,7 @@ from frugal_core.cache.calibration import (
     CacheCertificate,
     Evidence,
     certify,
+    certify_behind,
     lower_limit,
     shipped,
 )
@@ -141,18 +142,22 @@ class Feedback:
             found = certify(judged, error_bound, confidence)
         else:
             nothing = Evidence(np.zeros(0), np.zeros(0, dtype=bool), 0, "none for this embedder")
-            found = certify(shipped().get(self._embedder, nothing), error_bound, confidence)
+            evidence = shipped().get(self._embedder, nothing)
+            lookups, exact = self._counted("lookup"), self._counted("exact")
+            found = certify_behind(evidence, lookups, exact, error_bound, confidence)
         reported = self._evidence("reported", "semantic", "hits reported by you")
         if reported.lookups >= ENOUGH:
             own = certify(reported, error_bound, confidence)
             return own if own.threshold > found.threshold else found
         return self._not_contradicted(found)
 
+    def _counted(self, event: str) -> int:
+        return self._counts[event] + self._unwritten[event]
+
     def _evidence(self, kind: str, among: str, about: str) -> Evidence:
         """Notes as a sample of lookups: those scored, or served, are a known share of all."""
         notes = self._notes[kind]
-        counts = self._counts + self._unwritten
-        share = counts[among] / max(1, counts["lookup"])
+        share = self._counted(among) / max(1, self._counted("lookup"))
         lookups = math.floor(len(notes) / share) if share else 0
         scores = np.array([score for score, _ in notes])
         wrong = np.array([bad for _, bad in notes], dtype=bool)
@@ -162,7 +167,7 @@ class Feedback:
         """A stricter threshold, where too many hits were reported wrong for the bound to hold."""
         wrong = sorted(score for score, bad in self._notes["reported"] if bad)
         wrong = [score for score in wrong if score >= found.threshold]
-        lookups = self._counts["lookup"] + self._unwritten["lookup"]
+        lookups = self._counted("lookup")
         while wrong and (
             lower_limit(len(wrong), max(lookups, len(wrong)), self._aim.confidence)
             > self._aim.error_bound

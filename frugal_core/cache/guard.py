@@ -36,6 +36,8 @@ _RIVALS = tuple(
         "often rarely seldom",
         "most least fewest",
         "more less fewer",
+        "who when where why",
+        "how why",
         "he she",
         "his her",
         "him her",

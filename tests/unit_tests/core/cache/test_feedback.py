@@ -55,6 +55,21 @@ def test_an_unknown_embedder_serves_nothing(store: SQLiteStore) -> None:
     assert not found.serves and "none for this embedder" in found.sentence
 
 
+def test_what_the_exact_layer_answers_is_never_wrong(store: SQLiteStore) -> None:
+    feedback = fresh(store)
+    all_new = feedback.certificate()
+    feedback.count({"lookup": 2000, "exact": 1000})
+    feedback.counts()
+    half = feedback.certificate()
+    assert half.threshold < all_new.threshold and half.upper <= 0.02
+    assert all_new.lookups < half.lookups < 2 * all_new.lookups
+    assert half.wrong / all_new.lookups == pytest.approx(2 * 0.02, abs=0.008)
+    assert "of lookups" in half.sentence
+    feedback.count({"lookup": 1_000_000, "exact": 1_000_000})
+    feedback.counts()
+    assert feedback.certificate().lookups == 5 * all_new.lookups
+
+
 def test_too_many_wrong_reports_make_it_stricter(store: SQLiteStore) -> None:
     feedback = fresh(store)
     before = feedback.certificate().threshold

@@ -29,6 +29,8 @@ APART = [
     ("Are some snakes poisonous?", "Are all snakes poisonous?", "opposites"),
     ("Is Python faster than Java?", "Is Python slower than Java?", "opposites"),
     ("Refund of a used ticket?", "Refund of an unused ticket?", "opposites"),
+    ("When was the bridge built?", "Why was the bridge built?", "opposites"),
+    ("How does aspirin work?", "Why does aspirin work?", "opposites"),
     ("Did I lend you money?", "Did you lend me money?", "order"),
 ]
 SAME = [
