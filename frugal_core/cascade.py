@@ -105,15 +105,22 @@ class Step:
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object without the fields that say nothing."""
-        names = ("score", "threshold", "usd", "seconds")
-        digits = {"score": 4, "threshold": 4, "usd": 10, "seconds": 4}
-        values: dict[str, Any] = {"model": self.model, "decision": self.decision, "why": self.why}
-        values |= {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
-        for name in names:
-            value = getattr(self, name)
-            values[name] = None if value is None else round(value, digits[name])
-        return values
+        """The step as a JSON object, its numbers rounded for people."""
+        return {
+            "model": self.model,
+            "decision": self.decision,
+            "why": self.why,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "score": _rounded(self.score, 4),
+            "threshold": _rounded(self.threshold, 4),
+            "usd": _rounded(self.usd, 10),
+            "seconds": round(self.seconds, 4),
+        }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +164,11 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """The trail as a JSON object, as the adapters show it to the caller."""
-        usd = self.usd
         return {
             "accepted": self.steps[-1].model if not self.degraded else None,
             "degraded": self.degraded,
             "promise": self.promise,
-            "usd": None if usd is None else round(usd, 10),
+            "usd": _rounded(self.usd, 10),
             "trail": [step.to_json() for step in self.steps],
         }
 

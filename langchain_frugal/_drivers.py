@@ -30,7 +30,7 @@ from langchain_frugal._replies import (
     says_something,
 )
 from langchain_frugal._tiers import ChatAssembly
-from langchain_frugal._tracing import Parent, callbacks_below, unseen
+from langchain_frugal._tracing import Parent, Unseen, callbacks_below
 
 
 class Call:
@@ -121,7 +121,7 @@ class Call:
         """Do what the loop asks for, and wait for the whole answer."""
         try:
             runnable, messages, kwargs = self.request(ask)
-            with unseen():
+            with Unseen():
                 message = runnable.invoke(messages, self.config(ask), **kwargs)
             return self.read(ask, message)
         except Exception as error:
@@ -131,7 +131,7 @@ class Call:
         """Do what the loop asks for, and await the whole answer."""
         try:
             runnable, messages, kwargs = self.request(ask)
-            with unseen():
+            with Unseen():
                 message = await runnable.ainvoke(messages, self.config(ask), **kwargs)
             return self.read(ask, message)
         except Exception as error:
@@ -207,7 +207,7 @@ class LiveTier(Live[AIMessageChunk]):
 def _begun(chunks: Iterator[Any]) -> Generator[Any, None, None]:
     """A tier's stream, started out of sight of what listens to our own run."""
     with closing(chunks):  # type: ignore[type-var]  # LangChain's streams are generators
-        with unseen():
+        with Unseen():
             first = next(chunks, None)
         if first is not None:
             yield first
@@ -217,7 +217,7 @@ def _begun(chunks: Iterator[Any]) -> Generator[Any, None, None]:
 async def _abegun(chunks: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
     """A tier's asynchronous stream, started out of sight of what listens to our own run."""
     async with aclosing(chunks):  # type: ignore[type-var]  # LangChain's streams are generators
-        with unseen():
+        with Unseen():
             first = await anext(chunks, None)
         if first is not None:
             yield first
