@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from frugal_core.cascade import Failure, Reply
 from frugal_core.contract import ToolCall
@@ -27,7 +28,8 @@ WITHHELD = frozenset(
 """What providers call an end for reasons of policy."""
 
 
-class Bill(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Bill:
     """Tokens that were paid for; `cached` are those of `input` read from a prompt cache."""
 
     input: int = 0
@@ -35,7 +37,8 @@ class Bill(NamedTuple):
     cached: int = 0
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Answer:
     """What a model said.
 
     Args:

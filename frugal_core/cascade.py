@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from frugal_core.pricing import Price
 
@@ -62,8 +62,10 @@ class Failure:
     cached_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+# These three are made in every call, and named tuples are made faster than frozen dataclasses.
+
+
+class Ask(NamedTuple):
     """A request of the loop to its driver.
 
     Args:
@@ -78,8 +80,7 @@ class Ask:
     verify: Reply | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One entry of the trail: what one tier was asked and what came of it.
 
     Args:
@@ -123,8 +124,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What the cascade returns.
 
     Args:
@@ -144,8 +144,12 @@ class Outcome:
     @property
     def usd(self) -> float | None:
         """What the call cost; None if a tier that was asked has no known price."""
-        costs = [step.usd for step in self.steps]
-        return None if None in costs else sum(usd for usd in costs if usd is not None)
+        total = 0.0
+        for step in self.steps:
+            if step.usd is None:
+                return None
+            total += step.usd
+        return total
 
     @property
     def input_tokens(self) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from frugal_core.cascade import Ask, Failure, OnFailure, Outcome, Reply
@@ -109,20 +110,20 @@ class Call:
 
     def final(self, outcome: Outcome) -> AIMessage:
         """The answer, with the bill and the trail."""
+        tier = self.assembly.tiers[outcome.tier]
         # What only the scorer asked for is none of the caller's.
-        unasked = self.assembly.tiers[outcome.tier].draft_options.keys() - self.kwargs.keys()
-        name = self.assembly.tiers[outcome.tier].name
+        unasked = [name for name in tier.draft_options if name not in self.kwargs]
         usage = self.usage
         if not self.asked:  # the student answered by itself: known to be nothing, not unknown
             usage = UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0)
-        return final_message(outcome.reply, name, usage, self.assembly.trail(outcome), unasked)
+        return final_message(outcome.reply, tier.name, usage, self.assembly.trail(outcome), unasked)
 
     def ask(self, ask: Ask) -> Reply | Failure:
         """Do what the loop asks for, and wait for the whole answer."""
         try:
             runnable, messages, kwargs = self.request(ask)
             with Unseen():
-                message = runnable.invoke(messages, self.config(ask), **kwargs)
+                message = _invoke(runnable, messages, self.config(ask), kwargs)
             return self.read(ask, message)
         except Exception as error:
             return self.failed(error)
@@ -132,7 +133,7 @@ class Call:
         try:
             runnable, messages, kwargs = self.request(ask)
             with Unseen():
-                message = await runnable.ainvoke(messages, self.config(ask), **kwargs)
+                message = await _ainvoke(runnable, messages, self.config(ask), kwargs)
             return self.read(ask, message)
         except Exception as error:
             return self.failed(error)
@@ -202,6 +203,26 @@ class LiveTier(Live[AIMessageChunk]):
     def read(self) -> Reply:
         """The whole answer."""
         return self.call.read(self.asked, add_ai_message_chunks(*self.chunks))
+
+
+def _invoke(
+    runnable: Runnable[Any, Any], messages: list[BaseMessage], config: RunnableConfig, kwargs: Any
+) -> Any:
+    """Invoke a tier; of a chat model, without converting again what ours was invoked with."""
+    if getattr(type(runnable), "invoke", None) is not BaseChatModel.invoke:
+        return runnable.invoke(messages, config, **kwargs)
+    result = cast(BaseChatModel, runnable).generate([messages], **config, **kwargs)
+    return cast(ChatGeneration, result.generations[0][0]).message
+
+
+async def _ainvoke(
+    runnable: Runnable[Any, Any], messages: list[BaseMessage], config: RunnableConfig, kwargs: Any
+) -> Any:
+    """As `_invoke`, asynchronously."""
+    if getattr(type(runnable), "ainvoke", None) is not BaseChatModel.ainvoke:
+        return await runnable.ainvoke(messages, config, **kwargs)
+    result = await cast(BaseChatModel, runnable).agenerate([messages], **config, **kwargs)
+    return cast(ChatGeneration, result.generations[0][0]).message
 
 
 def _begun(chunks: Iterator[Any]) -> Generator[Any, None, None]:

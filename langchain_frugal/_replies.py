@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -75,7 +75,7 @@ def bought_usage(message: AIMessage) -> UsageMetadata | None:
 
 
 def final_message(
-    reply: Reply, model: str, usage: UsageMetadata | None, trail: Any, unasked: Set[str]
+    reply: Reply, model: str, usage: UsageMetadata | None, trail: Any, unasked: Iterable[str]
 ) -> AIMessage:
     """The accepted message as the caller gets it.
 

@@ -89,7 +89,8 @@ class TracedStreams(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        kwargs[PARENT] = _parent(run_manager)
+        if run_manager is not None and run_manager.handlers:
+            kwargs[PARENT] = _parent(run_manager)
         return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
 
     async def _agenerate_with_cache(
@@ -99,7 +100,8 @@ class TracedStreams(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        kwargs[PARENT] = _parent(run_manager)
+        if run_manager is not None and run_manager.handlers:
+            kwargs[PARENT] = _parent(run_manager)
         return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
@@ -149,10 +151,8 @@ def _begin(config: RunnableConfig, handlers: list[BaseCallbackHandler], is_async
 
 
 def _parent(
-    run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
-) -> Parent | None:
-    if run_manager is None:
-        return None
+    run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun,
+) -> Parent:
     is_async = isinstance(run_manager, AsyncCallbackManagerForLLMRun)
     return Parent(run_manager.run_id, run_manager.handlers, is_async)
 
