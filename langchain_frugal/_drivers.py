@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any, cast
@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from frugal_core.cascade import Ask, Failure, OnFailure, Outcome, Reply
-from frugal_core.driving import Live, Loop
+from frugal_core.driving import Live, Loop, on_a_live_loop
 from frugal_core.loop import VERIFICATION, cascade
 from langchain_frugal._contract import FORMAT_ARGUMENTS, STRUCTURED, Contract
 from langchain_frugal._replies import (
@@ -132,8 +132,9 @@ class Call:
         """Do what the loop asks for, and await the whole answer."""
         try:
             runnable, messages, kwargs = self.request(ask)
+            config = self.config(ask)
             with Unseen():
-                message = await _ainvoke(runnable, messages, self.config(ask), kwargs)
+                message = await on_a_live_loop(lambda: _ainvoke(runnable, messages, config, kwargs))
             return self.read(ask, message)
         except Exception as error:
             return self.failed(error)
@@ -187,8 +188,9 @@ class LiveTier(Live[AIMessageChunk]):
     async def astart(self) -> AsyncGenerator[AIMessageChunk, None]:
         """Ask the tier, and give its chunks asynchronously."""
         runnable, messages, kwargs = self.call.request(self.asked)
-        stream = runnable.astream(messages, self.call.config(self.asked), **kwargs)
-        async with aclosing(_abegun(stream)) as chunks:
+        config = self.call.config(self.asked)
+        stream = _abegun(lambda: runnable.astream(messages, config, **kwargs))
+        async with aclosing(stream) as chunks:
             async for chunk in chunks:
                 yield as_chunk(chunk)
 
@@ -235,11 +237,16 @@ def _begun(chunks: Iterator[Any]) -> Generator[Any, None, None]:
             yield from chunks
 
 
-async def _abegun(chunks: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+async def _abegun(start: Callable[[], AsyncIterator[Any]]) -> AsyncGenerator[Any, None]:
     """A tier's asynchronous stream, started out of sight of what listens to our own run."""
-    async with aclosing(chunks):  # type: ignore[type-var]  # LangChain's streams are generators
+
+    async def begin() -> tuple[AsyncIterator[Any], Any]:
+        chunks = start()
         with Unseen():
-            first = await anext(chunks, None)
+            return chunks, await anext(chunks, None)  # only now is anything sent
+
+    chunks, first = await on_a_live_loop(begin)
+    async with aclosing(chunks):  # type: ignore[type-var]  # LangChain's streams are generators
         if first is not None:
             yield first
             async for chunk in chunks:
