@@ -37,7 +37,7 @@ class Bill:
     cached: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a model said.
 
@@ -66,8 +66,13 @@ class Answer:
             breach: Says how it breaks its contract; None if anything will do.
             payload: The adapter's own object.
         """
-        written = "\n".join(filter(None, [self.text, *map(str, self.calls)]))
+        written = self.text
+        if self.calls:
+            written = "\n".join(filter(None, [self.text, *map(str, self.calls)]))
         broken = self._broken(breach)
+        ended = self.ended.lower()
+        withheld = self.refused or ended in WITHHELD
+        cut_short = ended in CUT_SHORT
         bill = self.bill or Bill()
         return Reply(
             text=written,
@@ -75,45 +80,42 @@ class Answer:
             output_tokens=bill.output,
             cached_tokens=bill.cached,
             confidence=self.confidence,
-            defect=self._defect(broken),
-            useless=broken is not None and not self._withheld,
+            defect="refused" if withheld else "cut short" if cut_short else broken,
+            useless=broken is not None and not withheld,
             payload=payload,
             metered=self.bill is not None,
         )
 
-    @property
-    def _withheld(self) -> bool:
-        return self.refused or self.ended.lower() in WITHHELD
-
     def _broken(self, breach: Breach | None) -> str | None:
         """What makes the answer of no use to the caller."""
-        if any(call.arguments is None for call in self.calls):
+        if self.calls and any(call.arguments is None for call in self.calls):
             return "a tool call is not valid JSON"
-        if not (self.text.strip() or self.calls or self.other):
+        if not (self.calls or self.other or self.text.strip()):
             return "empty"
         return None if breach is None else breach(self.text, self.calls)
 
-    def _defect(self, broken: str | None) -> str | None:
-        """Why the answer cannot be accepted whatever its score."""
-        if self._withheld:
-            return "refused"
-        return "cut short" if self.ended.lower() in CUT_SHORT else broken
 
-
-def question(turns: Sequence[tuple[str, str]]) -> str:
+def question(turns: Iterable[tuple[str, str]]) -> str:
     """What a conversation asks: the last words of the user and what tools have said since.
 
     Args:
-        turns: Who spoke ("user", "tool", or anything else) and what, from the first to the last.
+        turns: Who spoke ("user", "tool", or anything else) and what, from the last to the first;
+            read no further than is needed.
 
     Example:
-        >>> question([("user", "hi"), ("assistant", "hello"), ("user", "Time?"), ("tool", "noon")])
+        >>> question([("tool", "noon"), ("assistant", "wait"), ("user", "Time?"), ("user", "hi")])
         'Time?\\nnoon'
     """
-    asked = [i for i, (speaker, _) in enumerate(turns) if speaker == "user"]
-    since = turns[asked[-1] if asked else 0 :]
-    said = [text for speaker, text in since if speaker in ("user", "tool")]
-    return "\n".join(said) if said else (turns[-1][1] if turns else "")
+    said: list[str] = []
+    last = None
+    for speaker, text in turns:
+        if last is None:
+            last = text
+        if speaker in ("user", "tool"):
+            said.append(text)
+        if speaker == "user":
+            break
+    return "\n".join(reversed(said)) if said else last or ""
 
 
 def mean_log_probability(log_probs: Iterable[Any]) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from frugal_core.pricing import Price
 
@@ -62,8 +62,10 @@ class Failure:
     cached_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+# These three are made in every call, and named tuples are made faster than frozen dataclasses.
+
+
+class Ask(NamedTuple):
     """A request of the loop to its driver.
 
     Args:
@@ -78,8 +80,7 @@ class Ask:
     verify: Reply | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One entry of the trail: what one tier was asked and what came of it.
 
     Args:
@@ -105,19 +106,25 @@ class Step:
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object without the fields that say nothing."""
-        names = ("score", "threshold", "usd", "seconds")
-        digits = {"score": 4, "threshold": 4, "usd": 10, "seconds": 4}
-        values: dict[str, Any] = {"model": self.model, "decision": self.decision, "why": self.why}
-        values |= {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
-        for name in names:
-            value = getattr(self, name)
-            values[name] = None if value is None else round(value, digits[name])
-        return values
+        """The step as a JSON object, its numbers rounded for people."""
+        return {
+            "model": self.model,
+            "decision": self.decision,
+            "why": self.why,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "score": _rounded(self.score, 4),
+            "threshold": _rounded(self.threshold, 4),
+            "usd": _rounded(self.usd, 10),
+            "seconds": round(self.seconds, 4),
+        }
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+class Outcome(NamedTuple):
     """What the cascade returns.
 
     Args:
@@ -137,8 +144,12 @@ class Outcome:
     @property
     def usd(self) -> float | None:
         """What the call cost; None if a tier that was asked has no known price."""
-        costs = [step.usd for step in self.steps]
-        return None if None in costs else sum(usd for usd in costs if usd is not None)
+        total = 0.0
+        for step in self.steps:
+            if step.usd is None:
+                return None
+            total += step.usd
+        return total
 
     @property
     def input_tokens(self) -> int:
@@ -157,12 +168,11 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """The trail as a JSON object, as the adapters show it to the caller."""
-        usd = self.usd
         return {
             "accepted": self.steps[-1].model if not self.degraded else None,
             "degraded": self.degraded,
             "promise": self.promise,
-            "usd": None if usd is None else round(usd, 10),
+            "usd": _rounded(self.usd, 10),
             "trail": [step.to_json() for step in self.steps],
         }
 

@@ -6,15 +6,17 @@ move what the one says to the other.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from frugal_core.cascade import Ask, Failure, Outcome, Reply
+from frugal_core.loop import STALE_CONNECTIONS, is_stale
 
 Final = TypeVar("Final", covariant=True)
 Chunk = TypeVar("Chunk")
+Answered = TypeVar("Answered")
 
 Loop = Generator[Ask, Reply | Failure, Outcome]
 
@@ -98,6 +100,17 @@ class Call(Protocol[Final, Chunk]):
     def ending(self, outcome: Outcome, live: Live[Chunk] | None) -> Iterator[Any]:
         """What is left to stream: the accepted draft, and a last chunk with bill and trail."""
         ...
+
+
+async def on_a_live_loop(ask: Callable[[], Awaitable[Answered]]) -> Answered:
+    """Ask; and again, as long as it is only a connection of an earlier event loop that fails."""
+    for _ in range(STALE_CONNECTIONS):
+        try:
+            return await ask()
+        except Exception as error:
+            if not is_stale(error):
+                raise
+    return await ask()
 
 
 def run(call: Call[Final, Any]) -> Final:

@@ -206,6 +206,8 @@ class Contract:
     @classmethod
     def of(cls, kwargs: Mapping[str, Any]) -> Contract | None:
         """The contract of a call with these arguments, or None if the answer is plain text."""
+        if FORMAT_ARGUMENTS.isdisjoint(kwargs):
+            return None
         if (structured := kwargs.get(STRUCTURED)) is not None:
             return cls(contract.Contract(tools=None), structured)
         terms = contract.Contract.of(kwargs)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from frugal_core.cascade import Ask, Failure, OnFailure, Outcome, Reply
-from frugal_core.driving import Live, Loop
+from frugal_core.driving import Live, Loop, on_a_live_loop
 from frugal_core.loop import VERIFICATION, cascade
 from langchain_frugal._contract import FORMAT_ARGUMENTS, STRUCTURED, Contract
 from langchain_frugal._replies import (
@@ -30,7 +31,7 @@ from langchain_frugal._replies import (
     says_something,
 )
 from langchain_frugal._tiers import ChatAssembly
-from langchain_frugal._tracing import Parent, callbacks_below, unseen
+from langchain_frugal._tracing import Parent, Unseen, callbacks_below
 
 
 class Call:
@@ -109,20 +110,20 @@ class Call:
 
     def final(self, outcome: Outcome) -> AIMessage:
         """The answer, with the bill and the trail."""
+        tier = self.assembly.tiers[outcome.tier]
         # What only the scorer asked for is none of the caller's.
-        unasked = self.assembly.tiers[outcome.tier].draft_options.keys() - self.kwargs.keys()
-        name = self.assembly.tiers[outcome.tier].name
+        unasked = [name for name in tier.draft_options if name not in self.kwargs]
         usage = self.usage
         if not self.asked:  # the student answered by itself: known to be nothing, not unknown
             usage = UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0)
-        return final_message(outcome.reply, name, usage, self.assembly.trail(outcome), unasked)
+        return final_message(outcome.reply, tier.name, usage, self.assembly.trail(outcome), unasked)
 
     def ask(self, ask: Ask) -> Reply | Failure:
         """Do what the loop asks for, and wait for the whole answer."""
         try:
             runnable, messages, kwargs = self.request(ask)
-            with unseen():
-                message = runnable.invoke(messages, self.config(ask), **kwargs)
+            with Unseen():
+                message = _invoke(runnable, messages, self.config(ask), kwargs)
             return self.read(ask, message)
         except Exception as error:
             return self.failed(error)
@@ -131,8 +132,9 @@ class Call:
         """Do what the loop asks for, and await the whole answer."""
         try:
             runnable, messages, kwargs = self.request(ask)
-            with unseen():
-                message = await runnable.ainvoke(messages, self.config(ask), **kwargs)
+            config = self.config(ask)
+            with Unseen():
+                message = await on_a_live_loop(lambda: _ainvoke(runnable, messages, config, kwargs))
             return self.read(ask, message)
         except Exception as error:
             return self.failed(error)
@@ -186,8 +188,9 @@ class LiveTier(Live[AIMessageChunk]):
     async def astart(self) -> AsyncGenerator[AIMessageChunk, None]:
         """Ask the tier, and give its chunks asynchronously."""
         runnable, messages, kwargs = self.call.request(self.asked)
-        stream = runnable.astream(messages, self.call.config(self.asked), **kwargs)
-        async with aclosing(_abegun(stream)) as chunks:
+        config = self.call.config(self.asked)
+        stream = _abegun(lambda: runnable.astream(messages, config, **kwargs))
+        async with aclosing(stream) as chunks:
             async for chunk in chunks:
                 yield as_chunk(chunk)
 
@@ -204,21 +207,46 @@ class LiveTier(Live[AIMessageChunk]):
         return self.call.read(self.asked, add_ai_message_chunks(*self.chunks))
 
 
+def _invoke(
+    runnable: Runnable[Any, Any], messages: list[BaseMessage], config: RunnableConfig, kwargs: Any
+) -> Any:
+    """Invoke a tier; of a chat model, without converting again what ours was invoked with."""
+    if getattr(type(runnable), "invoke", None) is not BaseChatModel.invoke:
+        return runnable.invoke(messages, config, **kwargs)
+    result = cast(BaseChatModel, runnable).generate([messages], **config, **kwargs)
+    return cast(ChatGeneration, result.generations[0][0]).message
+
+
+async def _ainvoke(
+    runnable: Runnable[Any, Any], messages: list[BaseMessage], config: RunnableConfig, kwargs: Any
+) -> Any:
+    """As `_invoke`, asynchronously."""
+    if getattr(type(runnable), "ainvoke", None) is not BaseChatModel.ainvoke:
+        return await runnable.ainvoke(messages, config, **kwargs)
+    result = await cast(BaseChatModel, runnable).agenerate([messages], **config, **kwargs)
+    return cast(ChatGeneration, result.generations[0][0]).message
+
+
 def _begun(chunks: Iterator[Any]) -> Generator[Any, None, None]:
     """A tier's stream, started out of sight of what listens to our own run."""
     with closing(chunks):  # type: ignore[type-var]  # LangChain's streams are generators
-        with unseen():
+        with Unseen():
             first = next(chunks, None)
         if first is not None:
             yield first
             yield from chunks
 
 
-async def _abegun(chunks: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+async def _abegun(start: Callable[[], AsyncIterator[Any]]) -> AsyncGenerator[Any, None]:
     """A tier's asynchronous stream, started out of sight of what listens to our own run."""
+
+    async def begin() -> tuple[AsyncIterator[Any], Any]:
+        chunks = start()
+        with Unseen():
+            return chunks, await anext(chunks, None)  # only now is anything sent
+
+    chunks, first = await on_a_live_loop(begin)
     async with aclosing(chunks):  # type: ignore[type-var]  # LangChain's streams are generators
-        with unseen():
-            first = await anext(chunks, None)
         if first is not None:
             yield first
             async for chunk in chunks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
@@ -16,7 +17,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.tools import BaseTool
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from frugal_core.cascade import OnFailure
 from frugal_core.driving import arun, astream, run, stream
@@ -29,6 +30,7 @@ from langchain_frugal._contract import (
     as_openai_tool,
 )
 from langchain_frugal._drivers import Call
+from langchain_frugal._identity import identity
 from langchain_frugal._replies import as_result
 from langchain_frugal._tiers import ChatAssembly
 from langchain_frugal._tracing import PARENT, TracedStreams
@@ -44,8 +46,15 @@ class CascadeModel(TracedStreams):
     max_tokens: int | None = Field(default=None, alias="max_completion_tokens", frozen=True)
     on_failure: OnFailure = Field(default="best_draft", frozen=True)
 
-    _assembly: ChatAssembly = PrivateAttr()
-    _identity: dict[str, Any] = PrivateAttr()
+    # Not private attributes of pydantic's, which are slow to read, and these are read in each call.
+
+    @cached_property
+    def _assembly(self) -> ChatAssembly:
+        raise NotImplementedError
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        return identity(self._assembly, self.on_failure)
 
     # Calls
 

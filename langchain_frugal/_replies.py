@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import (
@@ -27,13 +28,18 @@ from langchain_frugal._contract import Contract
 
 def query_of(messages: Sequence[BaseMessage]) -> str:
     """The question: the last human message and what tools have said since."""
-    return question([(_speaker(message), message.text) for message in messages])
+    return question((_speaker(message), _text(message)) for message in reversed(messages))
 
 
 def _speaker(message: BaseMessage) -> str:
     if isinstance(message, HumanMessage):
         return "user"
     return "tool" if isinstance(message, ToolMessage) else "other"
+
+
+def _text(message: BaseMessage) -> str:
+    content = message.content
+    return content if isinstance(content, str) else str(message.text)
 
 
 def is_text(messages: Sequence[BaseMessage]) -> bool:
@@ -48,10 +54,7 @@ def is_text(messages: Sequence[BaseMessage]) -> bool:
 
 def read_message(message: AIMessage, contract: Contract | None) -> Reply:
     """What a tier's message is to the core."""
-
-    def breach(text: str, calls: Sequence[ToolCall]) -> str | None:
-        return None if contract is None else contract.breach(message, text, calls)
-
+    breach = None if contract is None else partial(contract.breach, message)
     return _answer(message).reply(breach, message)
 
 
@@ -72,7 +75,7 @@ def bought_usage(message: AIMessage) -> UsageMetadata | None:
 
 
 def final_message(
-    reply: Reply, model: str, usage: UsageMetadata | None, trail: Any, unasked: Set[str]
+    reply: Reply, model: str, usage: UsageMetadata | None, trail: Any, unasked: Iterable[str]
 ) -> AIMessage:
     """The accepted message as the caller gets it.
 
@@ -180,7 +183,7 @@ def _answer(message: AIMessage) -> Answer:
     calls = [ToolCall(call["name"], call["args"]) for call in message.tool_calls]
     calls += [ToolCall(call["name"] or "", None) for call in message.invalid_tool_calls]
     return Answer(
-        text=str(message.text),
+        text=_text(message),
         calls=tuple(calls),
         other=bool(kinds - {"text", "reasoning", "thinking", "redacted_thinking"}),
         ended=_ended(metadata),
@@ -208,15 +211,19 @@ def _bill(usage: UsageMetadata | None) -> Bill | None:
         return None
     if _from_cache(usage):
         return Bill()
-    details: Any = usage.get("input_token_details") or {}
-    # Service tiers prefix the name: "priority_cache_read".
-    cached = sum(count or 0 for name, count in details.items() if name.endswith("cache_read"))
+    cached = 0
+    details: Any = usage.get("input_token_details")
+    if details:
+        # Service tiers prefix the name: "priority_cache_read".
+        cached = sum(count or 0 for name, count in details.items() if name.endswith("cache_read"))
     return Bill(usage.get("input_tokens", 0), usage.get("output_tokens", 0), cached)
 
 
 def _confidence(log_probs: Any) -> float | None:
     tokens = log_probs.get("content") if isinstance(log_probs, dict) else None
+    if not tokens:
+        return None
     try:
-        return mean_log_probability(token["logprob"] for token in tokens or ())
+        return mean_log_probability(token["logprob"] for token in tokens)
     except (KeyError, TypeError):  # what a provider leaves out must not cost its answer
         return None

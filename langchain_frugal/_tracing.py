@@ -7,7 +7,6 @@ appear in the streams of LangGraph and of `astream_events`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -90,7 +89,8 @@ class TracedStreams(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        kwargs[PARENT] = _parent(run_manager)
+        if run_manager is not None and run_manager.handlers:
+            kwargs[PARENT] = _parent(run_manager)
         return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
 
     async def _agenerate_with_cache(
@@ -100,7 +100,8 @@ class TracedStreams(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        kwargs[PARENT] = _parent(run_manager)
+        if run_manager is not None and run_manager.handlers:
+            kwargs[PARENT] = _parent(run_manager)
         return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
@@ -117,24 +118,29 @@ def callbacks_below(parent: Parent | None) -> Callbacks:
     return manager(tracers, tracers, parent.run_id)
 
 
-@contextmanager
-def unseen() -> Iterator[None]:
-    """Hide the start of a tier's run from everything that listens to the cascade's run.
+class Unseen:
+    """Hides the start of a tier's run from everything that listens to the cascade's run.
 
     LangChain adds to a run, whatever callbacks it is given, the handlers in context variables
     (`get_usage_metadata_callback`), and to a bound model the callbacks of the surrounding chain.
     They have the cascade's run, whose usage is that of all tiers.
     """
-    hidden: list[tuple[Any, Any]] = [
-        (variable, variable.set(None))
-        for variable, *_ in _configure_hooks
-        if isinstance(handler := variable.get(), BaseCallbackHandler) and not _is_tracer(handler)
-    ]
-    hidden.append((var_child_runnable_config, var_child_runnable_config.set(None)))
-    try:
-        yield
-    finally:
-        for variable, token in hidden:
+
+    __slots__ = ("_hidden",)
+
+    def __enter__(self) -> None:
+        self._hidden: list[tuple[Any, Any]] = [
+            (variable, variable.set(None))
+            for variable, *_ in _configure_hooks
+            if isinstance(listening := variable.get(), BaseCallbackHandler)
+            and not _is_tracer(listening)
+        ]
+        surrounding = var_child_runnable_config
+        if surrounding.get() is not None:
+            self._hidden.append((surrounding, surrounding.set(None)))
+
+    def __exit__(self, *_: object) -> None:
+        for variable, token in self._hidden:
             variable.reset(token)
 
 
@@ -145,10 +151,8 @@ def _begin(config: RunnableConfig, handlers: list[BaseCallbackHandler], is_async
 
 
 def _parent(
-    run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
-) -> Parent | None:
-    if run_manager is None:
-        return None
+    run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun,
+) -> Parent:
     is_async = isinstance(run_manager, AsyncCallbackManagerForLLMRun)
     return Parent(run_manager.run_id, run_manager.handlers, is_async)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, SecretStr, SkipValidation, field_serializer
@@ -11,9 +12,9 @@ from pydantic import ConfigDict, Field, SecretStr, SkipValidation, field_seriali
 from frugal_core.assembly import assemble, fit_policy
 from frugal_core.errors import FrugalError
 from langchain_frugal._arguments import forwarded, serialisable, sort_arguments
-from langchain_frugal._identity import common_profile, described, identity
+from langchain_frugal._identity import common_profile, described
 from langchain_frugal._model import CascadeModel
-from langchain_frugal._tiers import CHAT_MODELS, Tiers
+from langchain_frugal._tiers import CHAT_MODELS, ChatAssembly, Tiers
 
 if TYPE_CHECKING:
     from frugal_core import Policy, Recording
@@ -249,14 +250,22 @@ class FrugalCascadeLLM(CascadeModel):
     # Construction
 
     def _assemble(self) -> None:
-        """Make what the calls need, once, from the fields."""
+        """Make what the calls need from the fields, now: whoever gave a wrong one is told here."""
+        for made in ("_assembly", "_identity"):
+            self.__dict__.pop(made, None)
+        profile = common_profile(self._assembly)
+        if self.profile is None:
+            self.profile = profile
+
+    @cached_property
+    def _assembly(self) -> ChatAssembly:
         arguments = forwarded(self) | self.tier_arguments
         if arguments.pop("n", None) not in (1, None):
             raise FrugalError("n must be 1: a cascade returns one answer")
         if "output_version" in self.model_fields_set and self.output_version not in (None, "v1"):
             # "v1" is LangChain's own format, into which it brings our answer.
             arguments["output_version"] = self.output_version
-        self._assembly = assemble(
+        return assemble(
             CHAT_MODELS,
             model=self.model_name,
             tiers=self.tiers,
@@ -267,9 +276,6 @@ class FrugalCascadeLLM(CascadeModel):
             prices=self.prices,
             arguments=arguments,
         )
-        self._identity = identity(self._assembly, self.on_failure)
-        if self.profile is None:
-            self.profile = common_profile(self._assembly)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, in which changed fields take effect."""
@@ -280,9 +286,10 @@ class FrugalCascadeLLM(CascadeModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         # Providers' clients cannot be pickled; they are made again from the arguments.
-        return {**super().__getstate__(), "__pydantic_private__": None}
+        state = super().__getstate__()
+        fields = {k: v for k, v in state["__dict__"].items() if k in type(self).model_fields}
+        return {**state, "__dict__": fields}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
-        object.__setattr__(self, "__pydantic_private__", {})
         self._assemble()

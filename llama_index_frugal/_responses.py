@@ -39,7 +39,7 @@ USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 def query_of(messages: Sequence[ChatMessage]) -> str:
     """The question: the last words of the user and what tools have said since."""
-    return question([(_speaker(message), message.content or "") for message in messages])
+    return question((_speaker(message), message.content or "") for message in reversed(messages))
 
 
 def _speaker(message: ChatMessage) -> str:

@@ -78,7 +78,7 @@ def test_pieces_make_the_whole(text: str) -> None:
     ],
 )
 def test_the_question(turns: list[tuple[str, str]], asked: str) -> None:
-    assert question(turns) == asked
+    assert question(reversed(turns)) == asked
 
 
 def test_an_error_with_a_bill() -> None:
