@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from frugal_core.evaluation import Curve, Evaluation
 
 FORMAT = 1
-_LARGEST = 512 * 2**20  # bytes, unpacked; a hostile file must not fill the memory
+_LARGEST = 128 * 2**20  # bytes, unpacked; a hostile file must not fill the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Policy:
         labels: "gold" (quality is accuracy) or "reference" (quality is agreement).
         frontier: Every policy that the router found worthwhile, from cheap to dear, with accuracy
             and USD per query on the rows that were fitted on, out of fold.
-        singles: Every model alone, on the same rows.
+        singles: Every model alone: its accuracy on the same rows, its cost on those of `expected`.
         prices: Price of each model.
         priced: Where the prices come from and when they were read.
         expected: What the policy did on the test rows; out of fold where there were none.
@@ -237,9 +237,7 @@ class Policy:
                     raise PolicyError("what it unpacks to is larger than any policy")
                 header = json.loads(file.read("policy.json"))
                 arrays = {
-                    name.removesuffix(".npy"): np.load(
-                        io.BytesIO(file.read(name)), allow_pickle=False
-                    )
+                    name.removesuffix(".npy"): _array(name, file.read(name))
                     for name in file.namelist()
                     if name.endswith(".npy")
                 }
@@ -292,6 +290,15 @@ def _pack(policy: Policy) -> tuple[dict[str, Any], dict[str, Floats]]:
     if student:
         arrays |= {"student_weights": student.weights, "student_bias": student.bias}
     return header, arrays
+
+
+def _array(name: str, content: bytes) -> Floats:
+    """An array of numbers; NumPy's own words about others advise to run what they hold."""
+    try:
+        array: Floats = np.load(io.BytesIO(content), allow_pickle=False)
+    except ValueError as error:
+        raise PolicyError(f"{name} is no array of numbers") from error
+    return array
 
 
 def _unpack(header: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Policy:

@@ -377,6 +377,30 @@ def test_a_refusal_says_when_no_number_of_rows_would_help() -> None:
     assert "not good enough" in policy.verdict or "no cascade is cheaper" in policy.verdict
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cascade_that_saves_nothing_is_refused_in_words(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows: list[Row] = []
+    for _ in range(600):  # nothing in a query tells its answer, and the cheap model is the best
+        gold = DIRECTIONS[rng.integers(2)]
+        other = "down" if gold == "flat" else "flat"
+        answers = {
+            model: answer(gold if rng.random() < skill else other, input_tokens=int(tokens))
+            for model, skill, tokens in zip(
+                ("small", "large"), (0.9, 0.8), rng.integers(20, 120, size=2), strict=True
+            )
+        }
+        query = f"claim {rng.integers(10**6)} about topic {rng.integers(50)}"
+        rows.append({"query": query, "reference": gold, "answers": answers})
+    policy = fit(recording_of(rows), promise=0.01, seed=seed)
+    reference = next(s for s in policy.singles if s.model == policy.reference)
+    if policy.certificate is None:
+        assert policy.verdict.startswith("use small alone: ")
+    else:
+        assert policy.expected.usd_per_1k < reference.usd_per_1k
+    assert "more than" not in policy.verdict
+
+
 def test_only_the_named_tiers_are_used() -> None:
     policy = fit(closed(200), budget=1e9, tiers=["small", "medium"])
     assert {single.model for single in policy.singles} == {"small", "medium"}
