@@ -208,7 +208,7 @@ def test_every_sentence_about_agreement_says_so() -> None:
     for policy in (certified, refused, cheap):
         assert "agreement with large" in policy.verdict
         assert policy.labels == "reference"
-    assert certified.evaluate(agreeing(100)).labels == "reference"
+    assert certified.evaluate(agreeing(100)).to_json()["labels"] == "reference"
     assert certified.evaluate(agreeing(100)).reference.accuracy == 1.0
 
 
