@@ -37,6 +37,10 @@ class Sample:
         difference = replay(chain, self.table, self.scores).right - right
         return int((difference < 0).sum()), int((difference > 0).sum())
 
+    def usd(self, chain: Chain) -> float:
+        """Mean cost of a query."""
+        return float(replay(chain, self.table, self.scores).usd.mean())
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -95,23 +99,28 @@ def certified(
     n = len(sample.table)
     pairs = [sample.discordant(point.chain, reference) for point in candidates]
     position = last_passing(pairs, n, promise)
-    over = "" if budget is None else f". It costs more than the budget of {budget:g} USD per 1,000"
+    over = f". It costs more than the budget of {budget or 0:g} USD per 1,000 queries"
+    dear = over if budget is not None and 1000 * alone.usd > budget else ""
     if position is None:
-        note = over if budget is not None and 1000 * alone.usd > budget else ""
         why = _refusal(candidates, pairs, alone, fitted, n, promise)
-        return Choice(alone, None, why + note, sample)
+        return Choice(alone, None, f"use {reference} alone: {why}{dear}", sample)
     note = ""
     if budget is not None:
         within = [i for i in range(position + 1) if 1000 * candidates[i].usd <= budget]
         position = within[0] if within else position
-        note = "" if within else f"{over} queries: no cheaper policy keeps the promise"
+        note = "" if within else f"{over}: no cheaper policy keeps the promise"
     point, (losses, gains) = candidates[position], pairs[position]
+    # Like for like: the savings that are told are of the same rows.
+    point = replace(point, usd=sample.usd(point.chain))
+    alone = replace(alone, usd=sample.usd(alone.chain))
+    if point.usd >= alone.usd:
+        why = f"a cascade does not pay: on {n} test rows none that keeps the promise was cheaper"
+        return Choice(alone, None, f"use {reference} alone: {why}{dear}", sample)
     today = dt.date.today().isoformat()
     certificate = Certificate(
         promise.epsilon, promise.confidence, n, losses, gains, reference, labels, today
     )
-    paid = float(replay(point.chain, sample.table, sample.scores).usd.mean())
-    verdict = _praise(replace(point, usd=paid), alone, certificate) + note
+    verdict = _praise(point, alone, certificate) + note
     return Choice(point, certificate, verdict, sample)
 
 
@@ -155,13 +164,13 @@ def _refusal(
     n: int,
     promise: Promise,
 ) -> str:
-    """Why nothing but the reference can be used, and how many rows more might help.
+    """Why the reference alone must be used, and how many rows more might help.
 
     The guess pools fit and test rows: either part alone is too small for the rates.
     """
     reference = alone.chain.tiers[0]
     if not candidates:
-        return f"use {reference} alone: no cascade is cheaper than it"
+        return "no cascade is cheaper than it"
     every = n + len(fitted.table)
     more = []
     for i in range(0, len(candidates), max(1, len(candidates) // 8)):
@@ -171,11 +180,8 @@ def _refusal(
             more.append(max(round(rows * every / n) - every, every // 10))
     why = f"no cheaper policy could be shown to keep the promise on {n} test rows"
     if not more:
-        return f"use {reference} alone: {why}; the cheaper models are not good enough for it"
-    return (
-        f"use {reference} alone: {why}; about {_rounded(min(more)):,} more labelled rows would "
-        f"be needed"
-    )
+        return f"{why}; what is cheaper is not good enough for it"
+    return f"{why}; about {_rounded(min(more)):,} more labelled rows would be needed"
 
 
 def _rounded(rows: int) -> int:

@@ -68,8 +68,11 @@ class Evaluation:
     labels: str
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of these fields."""
-        return asdict(self)
+        """A JSON object of these fields; `labels` is there where accuracy means agreement."""
+        value = asdict(self)
+        if self.labels == "gold":
+            del value["labels"]
+        return value
 
 
 @dataclass(frozen=True)
@@ -172,13 +175,13 @@ def saving(usd: float, instead_of: float) -> float:
 
 
 def _prepare(policy: Policy, recording: Recording) -> tuple[Table, Scores, Bools]:
+    if policy.labels == "reference":
+        recording = recording.agreeing_with(policy.reference)
     table = policy.table(recording)
     served = table.answered[:, table.column(policy.reference)]
     if not served.any():
         raise RecordingError(f"the recording holds no answer of the reference {policy.reference}")
     table = table.rows(np.flatnonzero(served))  # without its answer there is nothing to compare
-    if policy.labels == "reference":
-        table = table.agreement(policy.reference)
     features = policy.scorer.vectoriser.matrix(table.texts)
     table = with_student(policy.student, table, features)
     known = table.labelled

@@ -23,6 +23,7 @@ from frugal_core.certifying import (
 )
 from frugal_core.choosing import MOST_CANDIDATES, Choice, Sample, certified, within_budget
 from frugal_core.errors import FitError
+from frugal_core.grading import name_of
 from frugal_core.learned_scorer import ScorerFit
 from frugal_core.policy import Expected, Policy, Single
 from frugal_core.recording import Recording, text_groups
@@ -157,11 +158,10 @@ class _Data:
             raise FitError(f"reference {reference!r} is none of the models: {', '.join(models)}")
         if labels == "reference" and reference == "best":
             reference = _dearest(recording, models)
+        said = recording  # where the labels are looked for
         if labels == "reference":
-            recording = recording.unlabelled()
+            said, recording = recording.unlabelled(), recording.agreeing_with(reference)
         table = Table.of(recording, models, labels=[])
-        if labels == "reference":
-            table = table.agreement(reference)
         labelled = np.flatnonzero(table.labelled)
         if len(labelled) < _LEAST_ROWS:
             raise FitError(_too_few_labels(len(labelled), len(table), labels))
@@ -171,9 +171,7 @@ class _Data:
                 f"all {len(labelled)} labelled rows ask the same query; different ones are needed"
             )
         # From here on the gold labels of the test rows have no say in anything.
-        table = Table.of(recording, models, find_labels(recording, without_gold_of=test))
-        if labels == "reference":
-            table = table.agreement(reference)
+        table = Table.of(recording, models, find_labels(said, without_gold_of=test))
         table, notes = _without_rare_models(table, fit_rows, keep=reference)
         if reference == "best":
             accuracy, usd = table.correct[fit_rows].mean(axis=0), table.usd[fit_rows].mean(axis=0)
@@ -207,9 +205,8 @@ def _too_few_labels(labelled: int, rows: int, labels: Labels) -> str:
             f"at least {_LEAST_ROWS} are needed"
         )
     return (
-        f"{labelled} of {rows} rows say which answers are right; at least {_LEAST_ROWS} are "
-        f"needed. "
-        f"Give `reference` (the gold answer) or `correct` for more rows, or fit with "
+        f"{labelled} of {rows} rows say of every answer if it is right; at least {_LEAST_ROWS} "
+        f"must. Give `reference` (the gold answer) or `correct` for more rows, or fit with "
         f"labels='reference' to promise agreement with the reference instead"
     )
 
@@ -341,7 +338,7 @@ def _policy(
     student = model.student
     if student is not None:
         student = replace(student, says=spellings(recording, table.labels, data.reference))
-    singles = [_single(table, name, data.fit) for name in table.models]
+    right, usd = table.correct[data.fit].mean(axis=0), choice.sample.table.usd.mean(axis=0)
     verdict = choice.verdict
     if labels == "reference":
         verdict += f" (quality here is agreement with {data.reference}: no gold label was used)"
@@ -355,13 +352,14 @@ def _policy(
         labels=labels,
         frontier=tuple(frontier),
         singles=tuple(
-            Single(point.chain.tiers[0], point.accuracy, 1000 * point.usd) for point in singles
+            Single(name, float(right[j]), 1000 * float(usd[choice.sample.table.column(name)]))
+            for j, name in enumerate(table.models)
         ),
         prices={name: recording.prices.price(name) for name in table.models},
         priced=recording.prices.source,
         notes=data.notes,
         expected=_expected(choice),
-        grader=recording.grader,
+        grader=name_of(recording.grader),
         fitted={"fit": len(data.fit), "test": len(data.test), "taught": len(data.taught)},
         created=dt.date.today().isoformat(),
     )

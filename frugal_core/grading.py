@@ -13,8 +13,11 @@ from frugal_core.errors import RecordingError
 Grade = Callable[[str, str], bool]
 """(answer, gold answer) -> whether the answer is right"""
 
-Grader = Literal["exact", "normalised", "number", "contains"] | Grade
-"""A grader by its name, or a function of the user's."""
+Grader = Literal["exact", "normalised", "number", "contains", "embedding"] | Grade
+"""A grader by its name, or a function: one of the user's, an `EmbeddingGrader`, a `JudgeGrader`."""
+
+GRADERS = "exact, normalised, number, contains, embedding or embedding:THRESHOLD"
+"""The names that `grade_of` knows."""
 
 _AROUND = " \t.,;:!?\"'`*()[]"
 
@@ -67,14 +70,19 @@ def _numeral(text: str) -> tuple[Decimal, str] | None:
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
-def _last_number(text: str) -> float | None:
-    found = _NUMBER.findall(text.replace(",", ""))
-    return float(found[-1]) if found else None
+def numbers_of(text: str) -> list[float]:
+    """The numbers in a text, in their order.
+
+    Example:
+        >>> numbers_of("from -4 to 1,234.50")
+        [-4.0, 1234.5]
+    """
+    return [float(number) for number in _NUMBER.findall(text.replace(",", ""))]
 
 
 def _same_number(answer: str, gold: str) -> bool:
-    said, wanted = _last_number(answer), _last_number(gold)
-    return said is not None and wanted is not None and math.isclose(said, wanted, rel_tol=1e-9)
+    said, wanted = numbers_of(answer), numbers_of(gold)
+    return bool(said and wanted) and math.isclose(said[-1], wanted[-1], rel_tol=1e-9)
 
 
 _GRADERS: dict[str, Grade] = {
@@ -85,7 +93,7 @@ _GRADERS: dict[str, Grade] = {
 }
 
 
-def grade_of(grader: Grader) -> Grade:
+def grade_of(grader: Grader | str) -> Grade:
     """The function that a grader names or is.
 
     Raises:
@@ -93,13 +101,22 @@ def grade_of(grader: Grader) -> Grade:
     """
     if callable(grader):
         return grader
-    if grader not in _GRADERS:
-        raise RecordingError(
-            f"grader {grader!r}: choose one of {', '.join(_GRADERS)}; in Python, a function too"
-        )
-    return _GRADERS[grader]
+    if grader in _GRADERS:
+        return _GRADERS[grader]
+    kind, colon, threshold = grader.partition(":")
+    if kind == "embedding":
+        from frugal_core.semantic_grading import EmbeddingGrader
+
+        return EmbeddingGrader.named(threshold) if colon else EmbeddingGrader()
+    hint = "in Python, a function too"
+    if kind == "judge":
+        hint = "in Python, a judge is frugal_core.semantic_grading.JudgeGrader(ask)"
+    raise RecordingError(f"grader {grader!r}: choose one of {GRADERS}; {hint}")
 
 
-def name_of(grader: Grader) -> str:
+def name_of(grader: Grader | str) -> str:
     """How a policy remembers a grader."""
-    return grader if isinstance(grader, str) else "a function of the user's"
+    if isinstance(grader, str):
+        return grader
+    name = getattr(grader, "name", None)
+    return name if isinstance(name, str) else "a function of the user's"

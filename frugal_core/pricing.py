@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,6 +138,11 @@ class PriceBook:
             return cls()
         if isinstance(source, Mapping):
             return cls(source)
+        if not isinstance(source, str | os.PathLike):
+            raise FrugalError(
+                f"prices are a {type(source).__name__}: give a mapping "
+                f'{{"model": [input, output]}}, or the path of a JSON file that holds one'
+            )
         path = Path(source)
         try:
             loaded = json.loads(path.read_text(encoding="utf-8"))

@@ -7,7 +7,8 @@ One line per query:
                             "confidence": -0.02, "correct": true}}}
 
 `reference` is the gold answer and may be missing, for some rows or for all. `confidence` is the log
-of the model's own confidence (<= 0). `correct` is taken from the file, else from a grader.
+of the model's own confidence (<= 0). `correct` is taken from the file, else from a grader (see
+`frugal_core.grading` and, for free text, `frugal_core.semantic_grading`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 
 from frugal_core.errors import RecordingError
 from frugal_core.files import writing
-from frugal_core.grading import Grader, grade_of, name_of, normalise
+from frugal_core.grading import Grader, grade_of, normalise
 from frugal_core.pricing import PriceBook
 from frugal_core.reading import read_rows
 from frugal_core.rows import Answer, Query, parse_rows, to_row
@@ -48,7 +49,7 @@ class Recording:
     Args:
         queries: The rows.
         prices: What the models cost.
-        grader: How `correct` was decided where the rows did not say; a policy keeps the name.
+        grader: Decided `correct` where the rows did not say; a policy keeps its name.
 
     Example:
         >>> rows = [{"id": 1, "query": "2 + 2", "reference": "4", "answers": {
@@ -60,14 +61,14 @@ class Recording:
 
     queries: tuple[Query, ...]
     prices: PriceBook
-    grader: str = "normalised"
+    grader: Grader | str = "normalised"
 
     @classmethod
     def from_rows(
         cls,
         rows: Iterable[Mapping[str, Any]],
         prices: PriceBook | Mapping[str, Any] | str | Path | None = None,
-        grader: Grader = "normalised",
+        grader: Grader | str = "normalised",
     ) -> Recording:
         """Build a recording from dictionaries in the format above.
 
@@ -81,14 +82,14 @@ class Recording:
             RecordingError: naming the row and the field.
         """
         numbered = ((f"row {number}", row) for number, row in enumerate(rows, start=1))
-        return cls(parse_rows(numbered, grade_of(grader)), PriceBook.load(prices), name_of(grader))
+        return cls(parse_rows(numbered, grade_of(grader)), PriceBook.load(prices), grader)
 
     @classmethod
     def load(
         cls,
         path: str | Path,
         prices: PriceBook | Mapping[str, Any] | str | Path | None = None,
-        grader: Grader = "normalised",
+        grader: Grader | str = "normalised",
     ) -> Recording:
         """Read JSON Lines (`.jsonl`, `.jsonl.gz`), CSV or Parquet.
 
@@ -107,7 +108,7 @@ class Recording:
             raise RecordingError(f"{path}: cannot be read: {error}") from error
         if not queries:
             raise RecordingError(f"{path}: holds no query; one JSON object per line is expected")
-        return cls(queries, PriceBook.load(prices), name_of(grader))
+        return cls(queries, PriceBook.load(prices), grader)
 
     def save(self, path: str | Path) -> None:
         """Write JSON Lines, compressed if the name ends in `.gz`; whole, or not at all.
@@ -161,6 +162,24 @@ class Recording:
             for query in self.queries
         )
         return replace(self, queries=tuple(queries))
+
+    def agreeing_with(self, model: str) -> Recording:
+        """The same answers, right where the grader takes them for the same as this model's.
+
+        No gold label is looked at. Of rows without an answer of the model, nothing is known.
+        """
+        grade = grade_of(self.grader)
+
+        def judged(query: Query) -> Query:
+            theirs = query.answers.get(model)
+            gold = None if theirs is None else theirs.text
+            answers = {}
+            for name, answer in query.answers.items():
+                same = None if gold is None else name == model or bool(grade(answer.text, gold))
+                answers[name] = replace(answer, correct=same)
+            return replace(query, reference=gold, answers=answers)
+
+        return replace(self, queries=tuple(map(judged, self.queries)))
 
     def split(self, *shares: float, seed: int = 0) -> list[Recording]:
         """Cut into shuffled parts with these shares; equal query texts stay together.

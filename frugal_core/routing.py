@@ -72,11 +72,13 @@ class Chain:
 
 
 def without_idle_tiers(chain: Chain, after_student: str) -> Chain:
-    """The chain without tiers that it never reaches.
+    """The chain without tiers that it never reaches, and without one that is asked for nothing.
 
     A student that is always accepted keeps one model behind it, `after_student`, for the calls that
     labels cannot answer.
     """
+    if chain.thresholds == (NEVER,) and not chain.best_of:
+        return Chain(chain.tiers[1:], ())
     if 0.0 not in chain.thresholds:
         return chain
     end = chain.thresholds.index(0.0) + 1

@@ -137,17 +137,6 @@ class Table:
         }
         return replace(self, models=tuple(models), **cut)
 
-    def agreement(self, reference: str) -> Table:
-        """The table in which an answer is correct if it equals the reference's.
-
-        Rows without an answer of the reference stay unknown.
-        """
-        theirs = self.same[:, self.column(reference)][:, None]
-        correct = np.where(theirs >= 0, self.same == theirs, np.nan)
-        said = self.said[:, self.column(reference)]
-        gold = np.where((said >= 0) & (said < len(self.labels)), said, -1)
-        return replace(self, correct=correct, gold=gold)
-
     def with_student(self, model: str, said: Ints, confidence: Floats) -> Table:
         """The table with a first column of a free model that says `labels[said]`.
 

@@ -36,7 +36,7 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except _UsageError as error:
             command = " ".join(filter(None, [ctx.command_path, ctx.invoked_subcommand]))
-            raise _misused(error, command) from None
+            raise _misused(error, error.ctx.command_path if error.ctx else command) from None
         except KeyboardInterrupt:
             complain("interrupted")
             raise typer.Exit(130) from None
@@ -61,6 +61,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    epilog="Example:  frugal fit answers.jsonl.gz --promise 0.01 -o my.frugal",
 )
 
 
@@ -88,7 +89,9 @@ app.command(epilog=curve.EXAMPLE)(curve.curve)
 app.command(epilog=collect.EXAMPLE)(collect.collect)
 app.command(epilog=demo.EXAMPLE)(demo.demo)
 app.command(epilog=compress.EXAMPLE)(compress.compress)
-app.add_typer(cache.app, name="cache")
+app.add_typer(
+    cache.app, name="cache", epilog="Example:  frugal cache stats --location cache.sqlite"
+)
 
 
 def main() -> None:

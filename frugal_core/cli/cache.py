@@ -18,8 +18,15 @@ import typer
 
 from frugal_core.cli.cache_check import check, one_line, show
 from frugal_core.cli.cache_location import Location, opened, shown
-from frugal_core.cli.collect import someone_is_there
-from frugal_core.cli.console import AsJson, check_output, console, percent, print_json, remark
+from frugal_core.cli.console import (
+    AsJson,
+    check_output,
+    console,
+    percent,
+    print_json,
+    remark,
+    someone_is_there,
+)
 from frugal_core.errors import FrugalError
 
 app = typer.Typer(help="Look into a semantic cache, tidy it, move it, and ask what it would serve.")

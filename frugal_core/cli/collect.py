@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from frugal_core.cli.console import Prices, check_output, complain, console, progress, remark, usd
+from frugal_core.cli.console import (
+    Prices,
+    Yes,
+    check_output,
+    complain,
+    confirm,
+    console,
+    progress,
+    remark,
+    usd,
+)
 from frugal_core.errors import FrugalError
 
 if TYPE_CHECKING:
@@ -54,7 +63,7 @@ def collect(
         str | None, typer.Option(metavar="URL", help="An OpenAI-compatible server to ask instead.")
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Calls at the same time.")] = 8,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the price.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Ask every tier every question and record the answers, after quoting the price.
 
@@ -82,7 +91,7 @@ def collect(
         given = {name: value for name, value in options.items() if value is not None}
         tiers = _askers(names, system, given)
         _show_quote(quotes, max_output_tokens)
-        _confirm(yes)
+        confirm(yes)
         try:
             with progress() as report:
                 tallies = ask_all(collection, tiers, book, concurrency=concurrency, progress=report)
@@ -139,21 +148,6 @@ def _show_quote(quotes: Sequence[Quote], max_output_tokens: int | None) -> None:
         )
     else:
         out.print("Input tokens are estimated on the high side, output tokens are the limit.")
-
-
-def someone_is_there() -> bool:
-    """Whether a question would be answered."""
-    return sys.stdin.isatty()
-
-
-def _confirm(yes: bool) -> None:
-    if yes:
-        return
-    if not someone_is_there():
-        raise FrugalError("nobody is there to accept the price: add --yes")
-    if not typer.confirm("Ask?"):
-        typer.echo("Nothing was asked.")
-        raise typer.Exit(1)
 
 
 def _show_tallies(tallies: Sequence[Tally], output: Path) -> None:

@@ -33,10 +33,13 @@ Prices = Annotated[
 Grader = Annotated[
     str,
     typer.Option(
-        metavar="exact|normalised|number|contains",
-        help="How answers are compared with the gold `reference` where `correct` is not recorded.",
+        metavar="NAME",
+        help="How answers are compared with the gold `reference` where `correct` is not recorded: "
+        "exact, normalised, number, contains, embedding (or embedding:THRESHOLD), or "
+        "judge:PROVIDER:MODEL, a model that is asked.",
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Accept the price of what is asked.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -110,6 +113,26 @@ def check_output(path: Path, *suffixes: str) -> None:
         raise FrugalError(f"-o {path}: this is a folder; name a file in it")
     if not path.parent.is_dir():
         raise FrugalError(f"-o {path}: the folder {path.parent} does not exist; create it first")
+
+
+def someone_is_there() -> bool:
+    """Whether a question would be answered."""
+    return sys.stdin.isatty()
+
+
+def confirm(yes: bool) -> None:
+    """Have a price accepted that was just told, or leave.
+
+    Raises:
+        FrugalError: if nobody is there to ask.
+    """
+    if yes:
+        return
+    if not someone_is_there():
+        raise FrugalError("nobody is there to accept the price: add --yes")
+    if not typer.confirm("Ask?", err=True):
+        remark("Nothing was asked.")
+        raise typer.Exit(1)
 
 
 def percent(share: float) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
-from frugal_core.cli.console import Grader, Prices, RecordingPath, check_output, progress
+from frugal_core.cli.console import Grader, Prices, RecordingPath, Yes, check_output, progress
+from frugal_core.cli.graded import load_graded
 from frugal_core.errors import FrugalError
 
 EXAMPLE = "Example:  frugal curve answers.jsonl.gz --prices prices.json -o curve.png"
@@ -25,6 +26,7 @@ def curve(
     prices: Prices = None,
     grader: Grader = "normalised",
     seed: Annotated[int, typer.Option(min=0, help="Decides which half of the rows is drawn.")] = 0,
+    yes: Yes = False,
 ) -> None:
     """Draw accuracy against cost: every model, the learned frontier, the oracle, FrugalGPT's chain.
 
@@ -34,12 +36,11 @@ def curve(
     check_output(output, ".png", ".html")
     from frugal_core.fitting import fit
     from frugal_core.policy import Policy
-    from frugal_core.recording import Recording
     from frugal_core.report.frugalgpt import frugalgpt_chain
     from frugal_core.report.picture import Picture, draw
 
     given = None if policy is None else Policy.load(policy)
-    loaded = Recording.load(recording, prices, cast(Any, grader))
+    loaded = load_graded(recording, prices, grader, yes)
     train, test = loaded.split(0.5, 0.5, seed=seed)
     if not len(test):
         raise FrugalError(f"{recording}: too few different queries to draw one half of them")

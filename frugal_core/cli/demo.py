@@ -11,7 +11,7 @@ EXAMPLE = "Example:  frugal demo --seed 7"
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Decides which rows are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which rows are drawn.")] = 0,
     questions: Annotated[
         int | None, typer.Option(help="How many questions; fewer is faster.")
     ] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,14 @@ from frugal_core.cli.console import (
     Grader,
     Prices,
     RecordingPath,
+    Yes,
     console,
     percent,
     print_json,
     saved,
     usd,
 )
+from frugal_core.cli.graded import load_graded
 
 if TYPE_CHECKING:
     from frugal_core import Evaluation
@@ -34,6 +36,7 @@ def evaluate(
     recording: RecordingPath,
     prices: Prices = None,
     grader: Grader | None = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Replay a policy over recorded answers: quality, cost, savings, and whether the promise held.
@@ -41,11 +44,9 @@ def evaluate(
     Use rows that the policy was not fitted on.
     """
     from frugal_core.policy import Policy
-    from frugal_core.recording import Recording
 
     loaded = Policy.load(policy)
-    graded = cast(Any, grader or loaded.grader)
-    evaluation = loaded.evaluate(Recording.load(recording, prices, graded))
+    evaluation = loaded.evaluate(load_graded(recording, prices, grader or loaded.grader, yes))
     if as_json:
         print_json(evaluation.to_json())
     else:

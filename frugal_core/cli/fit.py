@@ -12,6 +12,7 @@ from frugal_core.cli.console import (
     Grader,
     Prices,
     RecordingPath,
+    Yes,
     check_output,
     console,
     percent,
@@ -20,6 +21,8 @@ from frugal_core.cli.console import (
     saved,
     usd,
 )
+from frugal_core.cli.graded import load_graded
+from frugal_core.errors import FrugalError
 
 if TYPE_CHECKING:
     from frugal_core import Policy, Recording
@@ -70,6 +73,7 @@ def fit(
     ] = None,
     grader: Grader = "normalised",
     seed: Annotated[int, typer.Option(min=0, help="Decides every split of the rows.")] = 0,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn a cascade from recorded answers, and certify how much quality it can lose.
@@ -79,12 +83,13 @@ def fit(
     check_output(output)
     from frugal_core.certifying import Labels, Promise
     from frugal_core.fitting import fit as fit_policy
-    from frugal_core.recording import Recording
 
     by_default = promise is None and budget is None
     if by_default:
         promise = _DEFAULT_PROMISE
-    loaded = Recording.load(recording, prices, cast(Any, grader))
+    if labels == "reference" and grader.startswith("judge:"):
+        raise FrugalError(f"--grader {grader} compares with gold answers only, not with a model's")
+    loaded = load_graded(recording, prices, grader, yes)
     with progress(not as_json) as report:
         policy = fit_policy(
             loaded,
@@ -93,7 +98,7 @@ def fit(
             reference=reference,
             student=not no_student,
             labels=cast(Labels, labels),
-            tiers=None if tiers is None else [name.strip() for name in tiers.split(",")],
+            tiers=None if tiers is None else [*filter(None, map(str.strip, tiers.split(",")))],
             seed=seed,
             progress=report,
         )
@@ -114,8 +119,8 @@ def fit(
 def summarise(policy: Policy, recording: Recording) -> dict[str, Any]:
     """What a fit came to, as a JSON object.
 
-    Accuracies and costs are out of fold, on the rows that were fitted on; the certificate was
-    tested on others. Shares are of all queries of the recording.
+    Accuracies of single models are of the rows that were fitted on. The cascade's own, its shares,
+    and all costs are of the rows of the test (out of fold of all rows where there was no test).
     """
     from dataclasses import asdict
 

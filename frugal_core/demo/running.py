@@ -168,7 +168,7 @@ class _Demo:
             return
         from rich.prompt import Confirm
 
-        from frugal_core.cli.collect import someone_is_there
+        from frugal_core.cli.console import someone_is_there
         from frugal_core.learn.collect import quote
 
         names = list(self.application.models)

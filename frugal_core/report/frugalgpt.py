@@ -58,8 +58,9 @@ def frugalgpt_chain(policy: Policy, train: Recording, test: Recording) -> list[P
 
 
 def _table(policy: Policy, recording: Recording) -> Table:
-    table = policy.table(recording)
-    return table.agreement(policy.reference) if policy.labels == "reference" else table
+    if policy.labels == "reference":
+        recording = recording.agreeing_with(policy.reference)
+    return policy.table(recording)
 
 
 def _scores(

@@ -53,11 +53,13 @@ def fit(tmp_path: Path) -> Callable[..., Result]:
 
 
 class TestCommand:
-    @pytest.mark.parametrize("command", ["fit", "eval", "curve", "collect", "demo"])
+    @pytest.mark.parametrize(
+        "command", ["", "fit", "eval", "curve", "collect", "demo", "compress", "cache"]
+    )
     def test_help_has_an_example(self, command: str) -> None:
-        result = run(command, "--help")
+        result = run(*filter(None, [command]), "--help")
         assert result.exit_code == 0
-        assert f"Example:  frugal {command} " in result.stdout
+        assert f"Example:  frugal {command}" in result.stdout
 
     def test_version(self) -> None:
         assert run("--version").stdout.startswith("frugal-cascade ")
@@ -100,6 +102,7 @@ class TestCommand:
             ("fit x.jsonl -o", "option '-o' requires an argument; see frugal fit --help"),
             ("fit x.jsonl -o y --bogus", "no such option: --bogus; see frugal fit --help"),
             ("eval a b c", "got unexpected extra argument(s) (c); see frugal eval --help"),
+            ("cache list --bogus", "no such option: --bogus; see frugal cache list --help"),
             ("fits", "no such command 'fits'. Did you mean 'fit'? See frugal --help"),
             ("--bogus", "no such option: --bogus; see frugal --help"),
         ],
@@ -248,7 +251,7 @@ class TestEval:
         assert result.exit_code == 0
         assert result.stderr == ""
         evaluation = json.loads(result.stdout)
-        assert set(self.KEYS.split()) <= set(evaluation)
+        assert set(self.KEYS.split()) == set(evaluation)
         assert evaluation["queries"] == 300
         for role in ("reference", "dearest"):
             assert set(evaluation[role]) == {"model", "accuracy", "usd_per_1k"}

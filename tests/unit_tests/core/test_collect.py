@@ -421,7 +421,7 @@ class TestCommand:
     def test_the_price_is_asked(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, typed: str, calls: int
     ) -> None:
-        monkeypatch.setattr("frugal_core.cli.collect.someone_is_there", lambda: True)
+        monkeypatch.setattr("frugal_core.cli.console.someone_is_there", lambda: True)
         with ScriptedServer("4") as server:
             result = CliRunner().invoke(app, arguments(server, "cheap"), input=typed)
         assert len(server.requests) == calls

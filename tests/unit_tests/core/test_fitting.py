@@ -208,7 +208,7 @@ def test_every_sentence_about_agreement_says_so() -> None:
     for policy in (certified, refused, cheap):
         assert "agreement with large" in policy.verdict
         assert policy.labels == "reference"
-    assert certified.evaluate(agreeing(100)).labels == "reference"
+    assert certified.evaluate(agreeing(100)).to_json()["labels"] == "reference"
     assert certified.evaluate(agreeing(100)).reference.accuracy == 1.0
 
 
@@ -375,6 +375,30 @@ def test_a_refusal_says_when_no_number_of_rows_would_help() -> None:
         row["answers"]["small"]["text"] = DIRECTIONS[row["id"] % 3]
     policy = fit(recording_of(rows), promise=0.01, student=False)
     assert "not good enough" in policy.verdict or "no cascade is cheaper" in policy.verdict
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cascade_that_saves_nothing_is_refused_in_words(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows: list[Row] = []
+    for _ in range(600):  # nothing in a query tells its answer, and the cheap model is the best
+        gold = DIRECTIONS[rng.integers(2)]
+        other = "down" if gold == "flat" else "flat"
+        answers = {
+            model: answer(gold if rng.random() < skill else other, input_tokens=int(tokens))
+            for model, skill, tokens in zip(
+                ("small", "large"), (0.9, 0.8), rng.integers(20, 120, size=2), strict=True
+            )
+        }
+        query = f"claim {rng.integers(10**6)} about topic {rng.integers(50)}"
+        rows.append({"query": query, "reference": gold, "answers": answers})
+    policy = fit(recording_of(rows), promise=0.01, seed=seed)
+    reference = next(s for s in policy.singles if s.model == policy.reference)
+    if policy.certificate is None:
+        assert policy.verdict.startswith("use small alone: ")
+    else:
+        assert policy.expected.usd_per_1k < reference.usd_per_1k
+    assert "more than" not in policy.verdict
 
 
 def test_only_the_named_tiers_are_used() -> None:

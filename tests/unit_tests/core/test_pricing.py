@@ -188,3 +188,9 @@ def test_a_book_says_where_its_prices_come_from_and_when() -> None:
     own = PriceBook({"m": [1, 2]}, table=False, date="2026-01-31")
     assert own.source == "the user's prices, 2026-01-31"
     assert PriceBook().date == dt.date.today().isoformat()
+
+
+def test_prices_that_are_neither_a_mapping_nor_a_path_are_refused() -> None:
+    wrong: Any = [0.1, 0.2]
+    with pytest.raises(FrugalError, match="prices are a list: give a mapping"):
+        PriceBook.load(wrong)

@@ -459,6 +459,23 @@ def test_only_and_unlabelled_take_away_what_they_say() -> None:
     assert [q.text for q in blind] == [q.text for q in recording]
 
 
+def test_agreement_is_with_a_models_answer_as_the_grader_sees_it() -> None:
+    rows: list[Any] = [
+        {
+            "query": "q1",
+            "reference": "5",
+            "answers": {"a": answer("it is 4", correct=False), "b": answer("4.0")},
+        },
+        {"query": "q2", "answers": {"a": answer("none", correct=True), "b": answer("none")}},
+        {"query": "q3", "reference": "1", "answers": {"b": answer("1")}},
+    ]
+    recording = Recording.from_rows(rows, grader="number").agreeing_with("a")
+    judged = [{m: a.correct for m, a in query.answers.items()} for query in recording]
+    # No number is no answer to a grader of numbers; a model agrees with itself all the same.
+    assert judged == [{"a": True, "b": True}, {"a": True, "b": False}, {"b": None}]
+    assert [query.reference for query in recording] == ["it is 4", "none", None]
+
+
 def test_missing_answers_are_kept_as_missing(tmp_path: Path) -> None:
     rows = with_gaps([to_row(query) for query in free(40)], 0.3)
     recording = Recording.from_rows(rows, prices=PRICES)

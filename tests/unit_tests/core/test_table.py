@@ -60,13 +60,6 @@ def test_equal_answers_of_a_row_are_marked(table: Table) -> None:
     assert (table.same[3] == -1).all()
 
 
-def test_agreement_replaces_the_truth_by_the_references_answer(table: Table) -> None:
-    agreed = table.agreement("large")
-    np.testing.assert_array_equal(agreed.correct[:3], [[0, 1], [0, 1], [1, 1]])
-    assert np.isnan(agreed.correct[3]).all()
-    assert agreed.gold.tolist() == [0, -1, 1, -1]
-
-
 def test_the_students_column_comes_first_and_is_judged_by_gold_and_by_its_twins(
     table: Table,
 ) -> None:
