@@ -345,9 +345,9 @@ class SemanticCache:
         near = [
             candidate
             for candidate in self.rows.nearest(self.space(partition, frame), vector, NEIGHBOURS)
-            if not candidate.entry.wrong
+            if not candidate.wrong
         ]
-        stored = [c.entry.question for c in near]
+        stored = [c.question for c in near]
         questions = map(asked_in, stored) if frame else stored
         verdict = self.decision.judge(
             asked, [Neighbour(q, c.cosine) for q, c in zip(questions, near, strict=True)]
