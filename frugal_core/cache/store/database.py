@@ -64,6 +64,7 @@ class Database:
         self._patience = patience
         self._closed = False
         self._hopeless_until = 0.0
+        self._readers = 0
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
         self._reset()
@@ -87,9 +88,19 @@ class Database:
             except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
                 raise self._translated_error(error) from error
 
+    def version(self) -> tuple[int, int]:
+        """Equal to an earlier one only if nobody has committed anything since."""
+        with self._reading:
+            commits = self.read("PRAGMA data_version")[0][0]  # of all connections but this one
+            assert self._reader is not None
+            # Versions of different connections say nothing of each other.
+            own = self._reader.total_changes if self.path == MEMORY else self._readers
+            return commits, own
+
     def _opened_reader(self) -> sqlite3.Connection | None:
         if self.path == MEMORY:
             return self._writer
+        self._readers += 1
         reader = self._open()
         reader.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         return reader

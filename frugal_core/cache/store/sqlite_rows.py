@@ -84,6 +84,9 @@ class SpaceRows:
             if len(rows) < PAGE:
                 return
 
+    def version(self) -> object:
+        return self._database.version()
+
     def count(self) -> int:
         statement = f"SELECT count(*) {VIEWED}"
         return int(self._database.read(statement, (self._space, time.time()))[0][0])
