@@ -214,7 +214,7 @@ def peer(folder: Path, size: int) -> Figures:
             for near in manager.search(query, top_k=1):
                 manager.get_scalar_data(near)
 
-        figures["manager_ms"] = mean_ms(lookup, queries[:150])
+        figures["manager_ms"] = mean_ms(lookup, list(queries[:150]))
         cache = gptcache.Cache()
         cache.init(
             pre_embedding_func=gptcache.get_prompt,

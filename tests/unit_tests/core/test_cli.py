@@ -101,6 +101,10 @@ class TestCommand:
             ("fit x.jsonl -o y --bogus", "no such option: --bogus; see frugal fit --help"),
             ("eval a b c", "got unexpected extra argument(s) (c); see frugal eval --help"),
             ("fits", "no such command 'fits'. Did you mean 'fit'? See frugal --help"),
+            (
+                "cache stats a",
+                "got unexpected extra argument(s) (a); see frugal cache stats --help",
+            ),
             ("--bogus", "no such option: --bogus; see frugal --help"),
         ],
     )
