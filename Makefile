@@ -32,6 +32,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.cache_quality
 	$(BIN)/python -m benchmarks.cache_speed
+	$(BIN)/python -m benchmarks.cache_crash
 	$(BIN)/python -m benchmarks.cache_postgres
 	$(BIN)/python -m benchmarks.compression
 	$(BIN)/python -m benchmarks.adaptation

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from frugal_core.cache.semantic import Hit
+from frugal_core.cache.hit import Hit
 from frugal_core.errors import FrugalError
 
 MARKER = "frugal_cache"

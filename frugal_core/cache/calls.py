@@ -20,7 +20,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from frugal_core.cache.admission import Layers
 from frugal_core.cache.forking import renew_in_children
-from frugal_core.cache.semantic import Hit, SemanticCache
+from frugal_core.cache.hit import Hit
+from frugal_core.cache.semantic import SemanticCache
 from frugal_core.cache.store.late import LateStore
 from frugal_core.cache.turns import Turn
 from frugal_core.errors import describe

@@ -9,8 +9,9 @@ from typing import Any, Literal, Self
 
 from frugal_core.cache.calibration import CacheCertificate
 from frugal_core.cache.calls import Calls, Codec
+from frugal_core.cache.hit import Hit
 from frugal_core.cache.judging import Judge
-from frugal_core.cache.semantic import Hit, SemanticCache
+from frugal_core.cache.semantic import SemanticCache
 from frugal_core.cache.store.base import Store
 from frugal_core.cache.store.late import LateStore
 from frugal_core.errors import FrugalError

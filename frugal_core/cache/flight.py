@@ -1,20 +1,23 @@
 """Single flight: of equal questions at the same time, one is answered by the model, the rest wait.
 
-Within a process followers wait for an event; between processes for a lease in the store, which
-expires, so that a leader that died does not block anybody.
+Within a process followers wait for an event; between processes for a lease in the store. A leader
+prolongs its leases for as long as it lives, so that they can be short: one that died blocks nobody
+for long, and one whose model is slow keeps its turn.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
+from contextlib import suppress
 
 from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.store.base import Store
 
-LEASE = 60.0
-"""Seconds after which a leader is taken for dead."""
+LEASE = 6.0
+"""Seconds after which a leader that has not prolonged its lease is taken for dead."""
 
 
 class Flights:
@@ -31,8 +34,13 @@ class Flights:
 
     def renew(self) -> None:
         """Lead nothing; a child of a fork is another owner than its parent."""
+        # Both may be taken once more by a thread that has them: turns that are lost are given back
+        # when Python collects its garbage, which may be at any moment.
+        self._lock = threading.RLock()
         self._flying: dict[str, threading.Event] = {}
-        self._lock = threading.Lock()
+        self._prolonging = threading.RLock()
+        self._leased: set[str] = set()
+        self._prolonger: threading.Thread | None = None
         self._owner = f"{os.getpid()}-{uuid.uuid4().hex}"
 
     def lead(self, key: str) -> threading.Event | None:
@@ -45,7 +53,30 @@ class Flights:
 
     def lease(self, key: str) -> bool:
         """Become the leader among all processes; only for the leader in this one."""
-        return self.store.lease(key, self._owner, LEASE)
+        with self._prolonging:
+            if not self.store.lease(key, self._owner, LEASE):
+                return False
+            self._leased.add(key)
+            if self._prolonger is None:
+                self._prolonger = threading.Thread(
+                    target=self._prolong, name="frugal-lease", daemon=True
+                )
+                self._prolonger.start()
+            return True
+
+    def _prolong(self) -> None:
+        """Prolong all leases until none is left."""
+        while True:
+            time.sleep(LEASE / 3)
+            with self._prolonging:
+                if not self._leased:
+                    self._prolonger = None
+                    return
+                keys = list(self._leased)
+            for key in keys:
+                with self._prolonging, suppress(Exception):  # a store of the user's own
+                    if key in self._leased:
+                        self.store.lease(key, self._owner, LEASE)
 
     def land(self, key: str, leased: bool) -> None:
         """Let the followers go on."""
@@ -54,4 +85,6 @@ class Flights:
         if flying is not None:
             flying.set()
         if leased:
-            self.store.release(key, self._owner)
+            with self._prolonging:
+                self._leased.discard(key)
+                self.store.release(key, self._owner)

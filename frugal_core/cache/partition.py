@@ -6,6 +6,9 @@ import hashlib
 import json
 from typing import Any
 
+# `json.dumps` would make an encoder for each call.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=repr).encode
+
 
 def digest(*parts: Any) -> str:
     """The SHA-256 of values, the same in every process; dictionaries count whatever their order.
@@ -19,5 +22,4 @@ def digest(*parts: Any) -> str:
         >>> digest("a", "b") == digest("ab")
         False
     """
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_encode(parts).encode()).hexdigest()

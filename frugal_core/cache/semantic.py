@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from frugal_core.cache.asking import asked_in, split
 from frugal_core.cache.calibration import CacheCertificate
+from frugal_core.cache.checking import check_answer, check_question, check_settings
 from frugal_core.cache.decision import Decision, Neighbour
 from frugal_core.cache.decision import shipped as shipped_decision
 from frugal_core.cache.feedback import Aim, Feedback
 from frugal_core.cache.flight import Flights
+from frugal_core.cache.hit import Hit
 from frugal_core.cache.judging import Judge, Sample, judged_pairs
 from frugal_core.cache.partition import digest
 from frugal_core.cache.store import open_store
@@ -39,27 +38,6 @@ T = TypeVar("T")
 _LOG = logging.getLogger("frugal_core")
 NEIGHBOURS = 5
 """Stored questions that are looked at in one lookup."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A stored answer.
-
-    Args:
-        answer: As it was stored; a fresh copy.
-        layer: "exact": the same question; "semantic": another wording.
-        score: 1 for the exact layer; else how sure the decision is, in (0, 1).
-        question: The stored question.
-        age_s: Seconds since it was stored.
-        id: Of the entry, for `report_wrong` and `report_right`.
-    """
-
-    answer: Any
-    layer: str
-    score: float
-    question: str
-    age_s: float
-    id: int
 
 
 class SemanticCache:
@@ -112,7 +90,7 @@ class SemanticCache:
         judge: Judge | None = None,
         judge_rate: float = 0.05,
     ) -> None:
-        _check(error_bound, ttl, confidence, max_entries, judge_rate)
+        check_settings(error_bound, ttl, confidence, max_entries, judge_rate)
         self.scope = scope
         self.ttl = ttl
         self.max_entries = max_entries
@@ -136,7 +114,7 @@ class SemanticCache:
                 are considered.
             semantic: Whether another wording may be served.
         """
-        _check_text(question)
+        check_question(question)
         hit = self._exact(question, partition)
         if hit is None and semantic and self._by_meaning:
             hit = self._guard("lookup", lambda: self._semantic(question, partition))
@@ -165,8 +143,8 @@ class SemanticCache:
         Raises:
             FrugalError: if the answer is not JSON.
         """
-        _check_text(question)
-        _check_json(answer)
+        check_question(question)
+        check_answer(answer)
         names = (tags,) if isinstance(tags, str) else tuple(tags)
         self._guard("store", lambda: self._add(question, answer, partition, names, semantic))
 
@@ -345,9 +323,9 @@ class SemanticCache:
         near = [
             candidate
             for candidate in self.rows.nearest(self.space(partition, frame), vector, NEIGHBOURS)
-            if not candidate.entry.wrong
+            if not candidate.wrong
         ]
-        stored = [c.entry.question for c in near]
+        stored = [c.question for c in near]
         questions = map(asked_in, stored) if frame else stored
         verdict = self.decision.judge(
             asked, [Neighbour(q, c.cosine) for q, c in zip(questions, near, strict=True)]
@@ -419,34 +397,3 @@ class SemanticCache:
                 self._faults.add(kind)
                 _LOG.warning("the cache does without (%s): %s", what, describe(error))
             return None
-
-
-def _check(
-    error_bound: float,
-    ttl: float | None,
-    confidence: float,
-    max_entries: int | None,
-    judge_rate: float,
-) -> None:
-    if not 0 <= error_bound < 1:
-        raise FrugalError(f"error_bound {error_bound!r}: a share from 0 to below 1; 0.01 is 1 %")
-    if not 0.5 <= confidence < 1:
-        raise FrugalError(f"confidence {confidence!r}: must be in [0.5, 1)")
-    if ttl is not None and not 0 < ttl < math.inf:
-        raise FrugalError(f"ttl {ttl!r}: seconds above 0, or None for ever")
-    if max_entries is not None and max_entries < 1:
-        raise FrugalError(f"max_entries {max_entries!r}: at least 1, or None for no limit")
-    if not 0 <= judge_rate <= 1:
-        raise FrugalError(f"judge_rate {judge_rate!r}: a share from 0 to 1")
-
-
-def _check_text(question: object) -> None:
-    if not isinstance(question, str):
-        raise FrugalError(f"question is {type(question).__name__}: give a string")
-
-
-def _check_json(answer: Any) -> None:
-    try:
-        json.dumps(answer, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise FrugalError(f"store: the answer cannot be kept as JSON ({error})") from None

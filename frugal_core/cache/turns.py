@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from frugal_core.cache.semantic import Hit, SemanticCache
+    from frugal_core.cache.hit import Hit
+    from frugal_core.cache.semantic import SemanticCache
 
 POLL = 0.02
 """Seconds between two looks at whether another process has stored an answer."""

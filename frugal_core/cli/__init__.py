@@ -35,6 +35,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except _UsageError as error:
+            # The innermost command that was understood ("frugal cache stats"), where that is said.
             command = " ".join(filter(None, [ctx.command_path, ctx.invoked_subcommand]))
             raise _misused(error, error.ctx.command_path if error.ctx else command) from None
         except KeyboardInterrupt:

@@ -6,8 +6,9 @@ knows nothing of prompts, thresholds or models: it keeps questions, answers and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -94,12 +95,35 @@ class Entry:
     wrong: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Candidate:
-    """A neighbour, with its exact cosine to the query."""
+    """A neighbour: what a decision needs of it; of several, at most one is served.
 
-    entry: Entry
+    Args:
+        question: The stored question.
+        wrong: How often its answer was reported wrong.
+        cosine: To the query, exact.
+        read: Makes the entry of what was read with the rest.
+    """
+
+    question: str
+    wrong: int
     cosine: float
+    read: Callable[[], Entry]
+
+    @classmethod
+    def of(cls, entry: Entry, cosine: float) -> Candidate:
+        """A neighbour whose entry is at hand."""
+        return cls(entry.question, entry.wrong, cosine, lambda: entry)
+
+    @cached_property
+    def entry(self) -> Entry:
+        """All of it.
+
+        Raises:
+            StoreError: It is not what was stored.
+        """
+        return self.read()
 
 
 @dataclass(frozen=True, slots=True)

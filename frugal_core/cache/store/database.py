@@ -20,6 +20,8 @@ _APPLICATION = 0x46524743
 
 _HOPELESS = 10.0
 """Seconds for which nobody waits for a writer that did not end in time."""
+_CACHE_KIB = 16_384
+"""Pages that the reader keeps; SQLite's own 2 MB hold few of the rows that lookups need."""
 _making = threading.Lock()
 
 
@@ -62,6 +64,7 @@ class Database:
         self._patience = patience
         self._closed = False
         self._hopeless_until = 0.0
+        self._readers = 0
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
         self._reset()
@@ -77,10 +80,30 @@ class Database:
 
     def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows of a query."""
-        with self._reading, self._translated():
-            if self._reader is None:
-                self._reader = self._writer if self.path == MEMORY else self._open()
-            return self._usable(self._reader).execute(statement, parameters).fetchall()
+        with self._reading:
+            try:
+                if self._reader is None:
+                    self._reader = self._opened_reader()
+                return self._usable(self._reader).execute(statement, parameters).fetchall()
+            except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
+                raise self._translated_error(error) from error
+
+    def version(self) -> tuple[int, int]:
+        """Equal to an earlier one only if nobody has committed anything since."""
+        with self._reading:
+            commits = self.read("PRAGMA data_version")[0][0]  # of all connections but this one
+            assert self._reader is not None
+            # Versions of different connections say nothing of each other.
+            own = self._reader.total_changes if self.path == MEMORY else self._readers
+            return commits, own
+
+    def _opened_reader(self) -> sqlite3.Connection | None:
+        if self.path == MEMORY:
+            return self._writer
+        self._readers += 1
+        reader = self._open()
+        reader.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        return reader
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -201,16 +224,19 @@ class Database:
         """Turn what SQLite and the system raise into an error that names the file."""
         try:
             yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                raise self.damaged(str(error)) from error
-            raise StoreError(f"cannot use {self.path}: {error}") from error
-        except UnicodeDecodeError as error:
+        except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
+            raise self._translated_error(error) from error
+
+    def _translated_error(self, error: Exception) -> StoreError:
+        if isinstance(error, UnicodeDecodeError):
             # SQLite's own message quotes a torn name.
-            raise self.damaged("its tables are not readable") from error
-        except OSError as error:
-            raise StoreError(f"cannot use {self.path}: {error.strerror or error}") from error
+            return self.damaged("its tables are not readable")
+        if isinstance(error, OSError):
+            return StoreError(f"cannot use {self.path}: {error.strerror or error}")
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return self.damaged(str(error))
+        return StoreError(f"cannot use {self.path}: {error}")
 
     def damaged(self, how: str) -> StoreError:
         """The error for a file that holds what nobody wrote."""

@@ -143,7 +143,7 @@ class GPTCacheStore:
             for cosine, id in part:
                 one = stored.get(id)
                 if one and one.is_entry and one.data["space"] == space and one.lives(now):
-                    found.append(Candidate(one.entry, cosine))
+                    found.append(Candidate.of(one.entry, cosine))
             if len(found) >= count:
                 break
         return found[:count]

@@ -11,7 +11,6 @@ index without lists answers.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import threading
@@ -47,6 +46,10 @@ class Rows(Protocol):
         """How many living rows there are."""
         ...
 
+    def version(self) -> object:
+        """Equal to an earlier one only if nothing was stored or deleted since."""
+        ...
+
 
 class View:
     """The neighbours of one space; for one thread at a time, under its `lock`."""
@@ -60,6 +63,7 @@ class View:
     def _clear(self) -> None:
         self._index: _Matrix | _Faiss | None = None
         self._last = 0
+        self._seen: object = None
         self._built = 0
         self._dead: set[int] = set()
         self._dead_before_count = 64
@@ -112,6 +116,9 @@ class View:
 
     def _refresh(self) -> None:
         """Take in what was stored since the last look; ids ascend in the order of the commits."""
+        version = self._rows.version()  # first: what is stored meanwhile is looked for again
+        if version == self._seen:
+            return
         for ids, vectors in self._rows.pages(self._last):
             if self._index is not None and vectors.shape[1] != self._index.dimensions:
                 self._clear()
@@ -121,6 +128,7 @@ class View:
                 self._index = _Faiss.plain(*self._index.content())
             self._index.add(ids, vectors)
             self._last = int(ids[-1])
+        self._seen = version
         if isinstance(self._index, _Faiss) and len(self._index) > _REBUILD * self._built:
             self._build()
 
@@ -192,6 +200,8 @@ class _Faiss:
         self._lists = lists
         # Measured: the right neighbour comes first in 99 % of the lookups of real questions.
         self._probes = min(max(8, lists // 24), 44)
+        if lists:
+            index.nprobe = self._probes
 
     @classmethod
     def plain(cls, ids: Ints, vectors: Vector) -> _Faiss:
@@ -223,7 +233,7 @@ class _Faiss:
         index = faiss.IndexIVFScalarQuantizer(centres, learned.shape[1], lists, kind, metric)
         index.cp.spherical, index.cp.niter = True, 8
         index.cp.min_points_per_centroid = 1
-        with _one_thread():
+        with _OneThread():
             index.train(learned)
         made, last = cls(index, lists), 0
         for ids, vectors in rows.pages(0):
@@ -239,38 +249,37 @@ class _Faiss:
         return len(self) * (self.dimensions + 8)
 
     def add(self, ids: Ints, vectors: Vector) -> None:
-        with _one_thread():
+        with _OneThread():
             self._index.add_with_ids(vectors, ids)
 
     def search(self, query: Vector, count: int) -> list[int]:
         count = min(count, len(self))
-        with _one_thread():
-            found = self._probe(query, count, self._probes)
+        with _OneThread():
+            found = self._index.search(query[None], count)[1][0].tolist()
             if self._lists and found[-1] < 0:
                 # The lists that were looked at hold fewer than are wanted.
-                found = self._probe(query, count, self._lists)
-        return found[found >= 0].tolist()
-
-    def _probe(self, query: Vector, count: int, lists: int) -> Ints:
-        if self._lists:
-            self._index.nprobe = lists
-        return self._index.search(query[None], count)[1][0]
+                self._index.nprobe = self._lists
+                found = self._index.search(query[None], count)[1][0].tolist()
+                self._index.nprobe = self._probes
+        return [id for id in found if id >= 0]
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep FAISS from sharing out its work: OpenMP's threads do not survive a fork.
+class _OneThread:
+    """Keeps FAISS from sharing out its work: OpenMP's threads do not survive a fork.
 
     The setting is the calling thread's own, and others may rely on it: it is put back.
     """
-    import faiss
 
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
+    def __enter__(self) -> None:
+        import faiss
+
+        self._before = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(self._before)
 
 
 class Views:

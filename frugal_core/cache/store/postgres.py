@@ -103,7 +103,7 @@ class PostgresStore:
         )
         if indexed and sum(row[1] is not None for row in found) < found[0][0]:
             found = self._rows(sql.BY_ROWS, **given)
-        candidates = [Candidate(entry(row[2:]), row[1]) for row in found if row[1] is not None]
+        candidates = [Candidate.of(entry(row[2:]), row[1]) for row in found if row[1] is not None]
         return sorted(candidates, key=lambda c: (-c.cosine, c.entry.id))
 
     def add(self, entries: Sequence[NewEntry]) -> list[int]:

@@ -29,19 +29,22 @@ from frugal_core.cache.store.index import Views
 from frugal_core.cache.store.selecting import condition, encoded
 from frugal_core.cache.store.sqlite_rows import (
     PAGE,
+    WRONG,
     Row,
     SpaceRows,
     check_dimensions,
     entry_of,
+    question_of,
     vectors_of,
 )
 from frugal_core.cache.store.sqlite_schema import (
+    BY_KEY,
     DELETE_UNUSED,
     ENTRY,
     INSERT,
-    NEIGHBOURS,
     SCHEMA,
     VERSION,
+    neighbours,
 )
 
 _open: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
@@ -94,7 +97,7 @@ class SQLiteStore:
         return _reopened, (self._database.path, self._options)
 
     def exact(self, key: str) -> Entry | None:
-        rows = self._database.read(f"{ENTRY} FROM entries WHERE key = ?", (encoded(key),))
+        rows = self._database.read(BY_KEY, (encoded(key),))
         if not rows:
             return None
         entry = self._entry(rows[0])
@@ -105,7 +108,7 @@ class SQLiteStore:
     def nearest(self, space: str, vector: Floats | Vector, count: int) -> list[Candidate]:
         query = unit(vector)
         view = self._views.of(space)
-        fetch = count + 4
+        fetch = count + 1  # the view compares in 8 bits, which may change places
         while True:
             with view.lock:
                 ids = view.search(query, fetch)
@@ -115,20 +118,27 @@ class SQLiteStore:
                 with view.lock:
                     view.discard(dead)
             if len(found) >= count or len(ids) < fetch:
-                return [Candidate(self._entry(row), cosine) for cosine, row in found[:count]]
+                return [self._candidate(row, cosine) for cosine, row in found[:count]]
             fetch *= 4
 
     def _compared(self, space: str, query: Vector, ids: list[int]) -> list[tuple[float, Any]]:
         """Living rows among the ids with their exact cosines, nearest first."""
-        rows = self._database.read(NEIGHBOURS, (encoded(space), json.dumps(ids), time.time()))
+        rows = self._database.read(*neighbours(encoded(space), ids, time.time()))
         if not rows:
             return []
         vectors = vectors_of([row[-1] for row in rows])
-        lengths = np.einsum("nd,nd->n", vectors, vectors)
-        if vectors.shape[1] != len(query) or not (abs(lengths - 1) < 0.01).all():
+        lengths = np.einsum("nd,nd->n", vectors, vectors).tolist()
+        if vectors.shape[1] != len(query) or not all(0.99 < length < 1.01 for length in lengths):
             raise self._database.damaged("a vector is not of length 1")
-        cosines = vectors @ query
-        return [(float(cosines[i]), rows[i]) for i in np.argsort(-cosines, kind="stable")]
+        cosines = (vectors @ query).tolist()
+        order = sorted(range(len(rows)), key=cosines.__getitem__, reverse=True)
+        return [(cosines[i], rows[i]) for i in order]
+
+    def _candidate(self, row: Sequence[Any], cosine: float) -> Candidate:
+        question = question_of(row)
+        if question is None:
+            raise self._damaged_entry(row)
+        return Candidate(question, row[WRONG], cosine, lambda: self._entry(row))
 
     def add(self, entries: Sequence[NewEntry]) -> list[int]:
         created = time.time()
@@ -282,8 +292,11 @@ class SQLiteStore:
     def _entry(self, row: Sequence[Any]) -> Entry:
         entry = entry_of(row)
         if entry is None:
-            raise self._database.damaged(f"entry {row[0]} is not what was stored")
+            raise self._damaged_entry(row)
         return entry
+
+    def _damaged_entry(self, row: Sequence[Any]) -> StoreError:
+        return self._database.damaged(f"entry {row[0]} is not what was stored")
 
     def _before_fork(self) -> None:
         self._touch_lock.acquire()

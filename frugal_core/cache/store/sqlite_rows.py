@@ -55,6 +55,18 @@ def entry_of(row: Sequence[Any]) -> Entry | None:
     )
 
 
+WRONG = 9
+"""Column of `ENTRY`: how often the answer was reported wrong."""
+
+
+def question_of(row: Sequence[Any]) -> str | None:
+    """The question of a row of `ENTRY`, unchecked; None if it is no text."""
+    try:
+        return _text(row[4])
+    except (TypeError, ValueError):
+        return None
+
+
 class SpaceRows:
     """The rows of a space, for its view."""
 
@@ -71,6 +83,9 @@ class SpaceRows:
                 yield np.array([id for id, _ in rows]), vectors_of([blob for _, blob in rows])
             if len(rows) < PAGE:
                 return
+
+    def version(self) -> object:
+        return self._database.version()
 
     def count(self) -> int:
         statement = f"SELECT count(*) {VIEWED}"

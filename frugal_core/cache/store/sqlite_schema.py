@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
 VERSION = 1
 # Texts are JSON, see `encoded`. The vectors lie apart, sorted by space, so that a view is loaded
 # without reading answers; the triggers keep all tables in step whoever deletes.
@@ -56,10 +61,8 @@ CREATE TABLE notes (
 CREATE INDEX notes_name ON notes (name)
 """
 ENTRY = "SELECT id, key, space, scope, question, answer, tags, created, expires, wrong, checksum"
-NEIGHBOURS = (
-    f"{ENTRY}, vector FROM vectors JOIN entries USING (space, id) WHERE space = ? "
-    "AND id IN (SELECT value FROM json_each(?)) AND (expires IS NULL OR expires > ?)"
-)
+BY_KEY = f"{ENTRY} FROM entries WHERE key = ?"
+_FEW = 32
 INSERT = (
     "INSERT INTO entries (key, space, scope, created, used, expires, checksum, tags, question, "
     "answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -71,3 +74,18 @@ DELETE FROM entries WHERE id IN (
 )
 """
 VIEWED = "FROM vectors WHERE space = ? AND (until IS NULL OR until > ?)"
+
+
+def neighbours(space: str, ids: Sequence[int], now: float) -> tuple[str, list[Any]]:
+    """The statement, and its parameters, that reads living rows of a space with their vectors."""
+    if len(ids) <= _FEW:
+        return _neighbours(",".join("?" * len(ids))), [space, *ids, now]
+    return _neighbours("SELECT value FROM json_each(?)"), [space, json.dumps(ids), now]
+
+
+@cache
+def _neighbours(ids: str) -> str:
+    return (
+        f"{ENTRY}, vector FROM vectors JOIN entries USING (space, id) WHERE space = ? "
+        f"AND id IN ({ids}) AND (expires IS NULL OR expires > ?)"
+    )

@@ -104,6 +104,10 @@ class TestCommand:
             ("eval a b c", "got unexpected extra argument(s) (c); see frugal eval --help"),
             ("cache list --bogus", "no such option: --bogus; see frugal cache list --help"),
             ("fits", "no such command 'fits'. Did you mean 'fit'? See frugal --help"),
+            (
+                "cache stats a",
+                "got unexpected extra argument(s) (a); see frugal cache stats --help",
+            ),
             ("--bogus", "no such option: --bogus; see frugal --help"),
         ],
     )

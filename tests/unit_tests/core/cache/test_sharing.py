@@ -5,15 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from frugal_core.cache import SemanticCache
+from frugal_core.cache import SemanticCache, Turn, flight
 from frugal_core.cache.store import open_store, postgres_url
 from frugal_core.cache.store.base import Selection
 from frugal_core.errors import FrugalError
@@ -65,6 +67,52 @@ def test_a_child_does_not_wait_for_the_parents_thread_for_ever(tmp_path: Path) -
         child.join(20)
         thread.join()
     assert child.exitcode == 0 and calls.value == 0
+
+
+def test_a_leader_that_is_killed_does_not_block(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    program = (
+        "import sys, time\n"
+        "from frugal_core.cache import SemanticCache, Turn, flight\n"
+        "flight.LEASE = 1.0\n"
+        "turn = SemanticCache(sys.argv[1], error_bound=0).claim('What is a fork?')\n"
+        "print(isinstance(turn, Turn), flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    leader = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert leader.stdout is not None and leader.stdout.readline() == "True\n"
+    with SemanticCache(path, error_bound=0) as cache:
+        # It lives, and prolongs its lease.
+        late = cache.claim("What is a fork?", wait=2.5)
+        assert isinstance(late, Turn) and not late._leased
+        late.release()
+        leader.kill()
+        leader.communicate()
+        started = time.monotonic()
+        turn = cache.claim("What is a fork?", wait=60)
+        assert isinstance(turn, Turn) and turn._leased
+        assert time.monotonic() - started < 30
+
+
+def test_a_slow_leader_keeps_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight, "LEASE", 0.6)
+    caches = [SemanticCache(tmp_path / "cache.sqlite", error_bound=0) for _ in range(2)]
+    computed: list[int] = []
+
+    def compute() -> int:
+        computed.append(1)
+        time.sleep(2)
+        return 1
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(cache.get_or_compute, "Slow?", compute) for cache in caches]
+    assert [answer.result() for answer in answers] == [1, 1] and computed == [1]
+    deadline = time.monotonic() + 10
+    while any(cache._flights._prolonger is not None for cache in caches):
+        assert time.monotonic() < deadline, "nothing is left to prolong"
+        time.sleep(0.05)
 
 
 def test_a_limit_deletes_in_its_own_scope(tmp_path: Path) -> None:

@@ -260,6 +260,8 @@ def test_both_sides_of_a_fork_go_on(path: Path, kind: str) -> None:
             assert os.waitpid(child, 0)[1] == 0
             assert (store.exact(f"key-{number}") is None) == (kind == "memory")
             assert store.nearest("s", direction(8), 1)[0].entry.question == "question 8"
+            found = store.nearest("s", direction(number), 1)[0].entry.question
+            assert (found == f"question {number}") == (kind == "file"), "what the child stored"
     finally:
         stop.set()
         thread.join()
