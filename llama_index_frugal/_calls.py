@@ -21,7 +21,6 @@ from frugal_core.contract import validation_breach
 from frugal_core.driving import Live, Loop
 from frugal_core.errors import describe
 from frugal_core.loop import STALE_CONNECTIONS, cascade, is_stale
-from llama_index_frugal._models import LLMAssembly, streaming
 from llama_index_frugal._requests import Request
 from llama_index_frugal._responses import (
     answer_of,
@@ -31,6 +30,7 @@ from llama_index_frugal._responses import (
     replay,
     says_something,
 )
+from llama_index_frugal._tiers import LLMAssembly, streaming
 from llama_index_frugal.events import FrugalCascadeEvent, Response, collecting, dispatcher
 
 Limiter = Any  # of LlamaIndex; it has `acquire` and `async_acquire`
