@@ -53,7 +53,7 @@ class Call:
         pinned = kwargs.pop("model", None)
         self.assembly = assembly if pinned is None else assembly.pinned(pinned)
         self.question = replace(request, kwargs=kwargs)
-        self.contract = self.question.contract
+        self.breach = self.question.breach
         self.limiter = limiter
         self.metered = False
         self.asked = False
@@ -118,9 +118,7 @@ class Call:
             answer = replace(_origin(seen, model), text=text, calls=(), ended="")
             return self._counted(answer).reply(None, as_response(said))
         answer = self._counted(answer_of(said, model))
-        if ask.verify is not None or self.contract is None:
-            return answer.reply(None, said)
-        return answer.reply(self.contract.breach, said)
+        return answer.reply(None if ask.verify is not None else self.breach, said)
 
     def unread(self, ask: Ask, error: Exception, seen: list[Response]) -> Reply | Failure:
         """What a tier raised: a failure, unless it answered and the answer does not fit."""
@@ -142,13 +140,13 @@ class Call:
 
     def _misfit(self, error: Exception, answer: Answer) -> Reply:
         words = f"schema: {describe(error)}"
-        if (breach := self._breach(error, answer)) is not None:
+        if (breach := self._misfitting(error, answer)) is not None:
             words = validation_breach(breach)
         text = answer.text or "nothing"
         reply = self._counted(replace(answer, text=text, calls=())).reply(lambda *_: words, error)
         return replace(reply, useless=True)  # to who wants an object, a refusal is of no use either
 
-    def _breach(self, error: Exception, answer: Answer) -> ValidationError | None:
+    def _misfitting(self, error: Exception, answer: Answer) -> ValidationError | None:
         """What pydantic found wrong; LlamaIndex's programs wrap it in words of their own."""
         if isinstance(error, ValidationError):
             return error
@@ -302,8 +300,7 @@ class LiveTier(Live[Any]):
         if not self.chunks:
             return Answer("").reply(None, empty(self.request))
         answer = self.call._counted(answer_of_stream(self.chunks, self.model))
-        breach = None if self.call.contract is None else self.call.contract.breach
-        return answer.reply(breach, joined(self.chunks))
+        return answer.reply(self.call.breach, joined(self.chunks))
 
 
 def as_response(said: Any) -> Any:
