@@ -119,6 +119,11 @@ def test_endings(said: Any, ended: str) -> None:
     assert answer_of(said, MODEL).ended == ended
 
 
+def test_an_early_end_of_the_responses_api_is_no_answer() -> None:
+    said = response({"incomplete_details": {"reason": "max_output_tokens"}})
+    assert answer_of(said, MODEL).reply(None, None).defect == "cut short"
+
+
 def test_confidence_by_either_form() -> None:
     tokens = [{"logprob": -1.0}, {"logprob": -3.0}]
     assert answer_of(response({"choices": [{"logprobs": {"content": tokens}}]}), MODEL).confidence
