@@ -18,7 +18,9 @@ from frugal_core.contract import ToolCall
 Breach = Callable[[str, Sequence[ToolCall]], "str | None"]
 """(text, tool calls) -> how they break a contract, in words, or None: `Contract.breach`."""
 
-CUT_SHORT = frozenset({"length", "max_tokens", "model_length", "model_context_window_exceeded"})
+CUT_SHORT = frozenset(
+    {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
+)
 """What providers call an end for want of tokens."""
 
 WITHHELD = frozenset(

@@ -199,9 +199,7 @@ def _ended(metadata: Mapping[str, Any]) -> str:
     ended = ended or metadata.get("stopReason") or metadata.get("done_reason")
     incomplete = metadata.get("incomplete_details")
     if isinstance(incomplete, dict):
-        ended = ended or {"max_output_tokens": "length"}.get(
-            str(incomplete.get("reason")), incomplete.get("reason")
-        )
+        ended = ended or incomplete.get("reason")
     return str(ended or "")
 
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import ConfigDict, Field, SecretStr, SkipValidation, field_serializer
 
-from frugal_core.assembly import assemble, fit_policy
+from frugal_core.assembly import assemble
 from frugal_core.errors import FrugalError
+from frugal_core.fitted import Fitted
 from langchain_frugal._arguments import forwarded, serialisable, sort_arguments
 from langchain_frugal._identity import common_profile, described
 from langchain_frugal._model import CascadeModel
 from langchain_frugal._tiers import CHAT_MODELS, ChatAssembly, Tiers
-
-if TYPE_CHECKING:
-    from frugal_core import Policy, Recording
-
 
 _OBJECTS = (
     "tiers",
@@ -32,7 +29,7 @@ _OBJECTS = (
 """Fields whose values need not be plain; they are shown in words."""
 
 
-class FrugalCascadeLLM(CascadeModel):
+class FrugalCascadeLLM(Fitted, CascadeModel):
     """A chat model that asks cheap models first, and dearer ones only where that is needed.
 
     It stands wherever `ChatOpenAI` (or another chat model) stood. A tier's answer is accepted if it
@@ -151,64 +148,8 @@ class FrugalCascadeLLM(CascadeModel):
         self._assemble()
 
     @classmethod
-    def from_policy(
-        cls, policy: Policy | str | os.PathLike[str], tiers: Tiers | None = None, **arguments: Any
-    ) -> FrugalCascadeLLM:
-        """A cascade that follows a fitted policy.
-
-        Args:
-            policy: The policy or its file.
-            tiers: Models for the policy's tiers, matched by name; built from the names if omitted.
-            **arguments: As for the constructor.
-
-        Raises:
-            PolicyError: if the file is broken, or a tier of the policy is missing.
-        """
-        return cls(policy=policy, tiers=tiers, **arguments)
-
-    @classmethod
-    def fit(
-        cls,
-        recording: Recording | str | os.PathLike[str],
-        *,
-        tiers: Tiers | None = None,
-        promise: Any = None,
-        budget: Any = None,
-        prices: Any = None,
-        reference: str = "best",
-        student: bool = True,
-        labels: Literal["gold", "reference"] = "gold",
-        seed: int = 0,
-        **arguments: Any,
-    ) -> FrugalCascadeLLM:
-        """Fit a policy on recorded answers and return the cascade that follows it.
-
-        The policy is the cascade's `policy`: save it with `llm.policy.save(path)`.
-
-        Args:
-            recording: Queries with every model's answers, or their file.
-            tiers: The models that may be used, as for the constructor; all of the recording's by
-                default.
-            promise, budget, reference, student, labels, seed: See `frugal_core.fit`.
-            prices: USD per million tokens by model, over the built-in table.
-            **arguments: As for the constructor.
-
-        Raises:
-            FitError: if no policy can be fitted on the recording.
-        """
-        policy = fit_policy(
-            CHAT_MODELS,
-            recording,
-            tiers,
-            prices,
-            promise=promise,
-            budget=budget,
-            reference=reference,
-            student=student,
-            labels=labels,
-            seed=seed,
-        )
-        return cls(policy=policy, tiers=tiers, **arguments)
+    def _models(cls) -> Any:
+        return CHAT_MODELS
 
     # What is shown and written down
 

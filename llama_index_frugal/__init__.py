@@ -1,4 +1,11 @@
-"""LlamaIndex parts of frugal-cascade: pay less for LLM calls without losing quality."""
+"""LlamaIndex parts of frugal-cascade: pay less for LLM calls without losing quality.
+
+The modules without an underscore hold what is public. A call of a cascade goes from `_model` (the
+endpoints) by `_requests` (what is asked of every tier) and `_calls` (asking it) to `_responses`
+(what it said); `_tiers` and `_arguments` serve its construction. A call of a cached model goes from
+`_cache_models` (the endpoints) by `_cache_messages` and `_cache_identity` (the key) and
+`_cache_calls` (looking up) to `_cache_answers` (what is kept). Every decision is the core's.
+"""
 
 from __future__ import annotations
 

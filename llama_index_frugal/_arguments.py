@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from functools import cache
@@ -15,13 +14,10 @@ from pydantic import BaseModel
 from frugal_core import arguments
 from frugal_core.errors import FrugalError
 from frugal_core.scoring import FunctionScorer
-from llama_index_frugal._models import MODELS
+from frugal_core.secrecy import is_secret, without_user
+from llama_index_frugal._tiers import MODELS
 
 _ADVICE = "What only the provider knows goes in additional_kwargs."
-
-_SECRET = re.compile(
-    r"api_?key|secret|password|credential|headers|authorization|(^|_)token$", re.IGNORECASE
-)
 
 
 def sort_arguments(
@@ -78,16 +74,18 @@ def written(value: Any) -> Any:
 
 
 def without_secrets(value: Any) -> Any:
-    """A plain value without keys, tokens and headers, however deep they are."""
+    """A plain value without keys, tokens, headers and users of addresses, however deep."""
     if isinstance(value, Mapping):
         return {
             name: without_secrets(one)
             for name, one in value.items()
-            if not _SECRET.search(str(name))
+            if not (is_secret(str(name)) or str(name).endswith("headers"))
         }
     if isinstance(value, list | tuple):
         return [without_secrets(one) for one in value]
-    return value if isinstance(value, str | int | float | None) else str(value)
+    if isinstance(value, str):
+        return without_user(value)
+    return value if isinstance(value, int | float | None) else str(value)
 
 
 def plain(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Set
 from contextlib import suppress
 from typing import Any
@@ -17,14 +16,8 @@ from pydantic import BaseModel
 
 from frugal_core.cache.partition import digest
 from frugal_core.scoring import FunctionScorer
+from frugal_core.secrecy import is_secret, without_user
 
-SECRET = re.compile(
-    r"(?:api|access|secret|private|account|subscription)[_-]?key|secret|password|credential"
-    r"|(?:^|[_-])token$|^(?:proxy-)?auth|cookie",
-    re.IGNORECASE,
-)
-"""Names of what may be rotated without changing an answer, and must not be written down."""
-_USER = re.compile(r"(?<=://)[^/@\s]+@")
 _TRANSPORT = frozenset({"max_retries", "timeout", "request_timeout", "reuse_client", "verbose"})
 _NOT_ASKED = frozenset({"callback_manager", "rate_limiter", "output_parser"})
 _DEFAULTS = {messages_to_prompt, default_completion_to_prompt}
@@ -45,7 +38,7 @@ def identity(llm: LLM) -> dict[str, Any]:
     private = {
         name: value
         for name, value in (llm.__pydantic_private__ or {}).items()
-        if isinstance(value, str | bool) and not SECRET.search(name)
+        if isinstance(value, str | bool) and not is_secret(name)
     }
     known: dict[str, Any] = {}
     with suppress(ValueError):  # OpenAI's for models that it does not know by name
@@ -64,11 +57,11 @@ def elsewhere(llm: Any) -> list[str]:
     """Where clients of the user's own send requests, if that is not where the model says."""
     said = str(getattr(llm, "api_base", "")).rstrip("/")
     urls = {
-        _USER.sub("", str(client.base_url)).rstrip("/")
+        without_user(str(client.base_url)).rstrip("/")
         for client in (llm.__pydantic_private__ or {}).values()
         if hasattr(client, "base_url")
     }
-    return sorted(urls - {_USER.sub("", said)})
+    return sorted(urls - {without_user(said)})
 
 
 def own_class(llm: LLM) -> type[LLM]:
@@ -86,12 +79,12 @@ def described(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return _USER.sub("", value)
+        return without_user(value)
     if isinstance(value, Mapping):
         return {
-            str(name): described(one)
+            str(name): _properties(one) if name == "properties" else described(one)
             for name, one in value.items()
-            if not (SECRET.search(str(name)) or name in _TRANSPORT)
+            if not (is_secret(str(name)) or name in _TRANSPORT)
         }
     if isinstance(value, list | tuple):
         return [described(one) for one in value]
@@ -113,6 +106,13 @@ def described(value: Any) -> Any:
     if told and " at 0x" not in written:
         return [type(value).__qualname__, written]
     return _token(value)
+
+
+def _properties(value: Any) -> Any:
+    """Properties of a JSON schema: whatever their names are, they say what an answer must hold."""
+    if not isinstance(value, Mapping):
+        return described(value)
+    return {str(name): described(one) for name, one in value.items()}
 
 
 def _function(value: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,16 +17,9 @@ from frugal_core.cache.answers import numbered
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
 from frugal_core.cache.plain_chat import plain_chat
-from frugal_core.contract import (
-    FORMAT_ARGUMENTS,
-    Contract,
-    schema_breach,
-    validation_breach,
-)
+from frugal_core.contract import FORMAT_ARGUMENTS, Contract, validation_breach
 from llama_index_frugal._cache_identity import described, elsewhere, identity, own_class
-from llama_index_frugal._requests import STRUCTURED, TOOLS
-
-Prompt = Sequence[ChatMessage] | str
+from llama_index_frugal._requests import STRUCTURED, TOOLS, Prompt, breach_of_contract
 
 PLACE = "\x00the question\x00"
 """What stands for the question in a prompt that is keyed without it."""
@@ -51,10 +42,6 @@ _CONSTRAINTS = FORMAT_ARGUMENTS | {
     "response_mime_type",
 }
 _SYSTEM = (MessageRole.SYSTEM, MessageRole.DEVELOPER)
-
-# LlamaIndex's PydanticOutputParser puts a schema into the prompt, and doubles its braces.
-_SCHEMA = re.compile(r"Here's a JSON schema to follow:\n(.*?)\n\nOutput a valid JSON", re.DOTALL)
-_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -145,7 +132,7 @@ def asked_chat(
         separate=frame is not None or (how.frame is None and 0 <= last == len(messages) - 1),
         follows=frame is None and any(m.role not in _SYSTEM for m in messages[:last]),
         text_only=all(isinstance(block, TextBlock) for m in messages for block in m.blocks),
-        for_program=any(map(wants_schema, _texts(messages))),
+        for_program=any(wants_schema(message.content or "") for message in messages),
     )
     return _asked(llm, read, kwargs, how)
 
@@ -174,22 +161,8 @@ def breach_of(kwargs: Mapping[str, Any], prompt: Prompt) -> Breach | None:
     """What says how an answer breaks what the call requires; None if it requires nothing."""
     if (target := kwargs.get(STRUCTURED)) is not None:  # of a cascade
         return lambda text, calls: _object_breach(target.output_cls, text)
-    toolbox, schema = kwargs.get(TOOLS), _wanted_schema(prompt)
-    contract = Contract.of(kwargs) if toolbox is None else toolbox.contract
-    otherwise = None if contract is None else contract.breach
-    if schema is None:
-        return otherwise
-
-    def breach(text: str, calls: Any) -> str | None:
-        if calls:
-            return None if otherwise is None else otherwise(text, calls)
-        written = _OBJECT.search(text)
-        try:
-            return schema_breach(schema, json.loads(written.group())) if written else "no JSON"
-        except ValueError:
-            return "not JSON"
-
-    return breach
+    toolbox = kwargs.get(TOOLS)
+    return breach_of_contract(Contract.of(kwargs) if toolbox is None else toolbox.contract, prompt)
 
 
 def _object_breach(output_cls: type[BaseModel], text: str) -> str | None:
@@ -197,22 +170,6 @@ def _object_breach(output_cls: type[BaseModel], text: str) -> str | None:
         output_cls.model_validate_json(text)
     except ValidationError as error:
         return validation_breach(error)
-    return None
-
-
-def _texts(prompt: Prompt) -> list[str]:
-    return [prompt] if isinstance(prompt, str) else [m.content or "" for m in prompt]
-
-
-def _wanted_schema(prompt: Prompt) -> dict[str, Any] | None:
-    """The JSON schema that a prompt asks an answer to fit, in words."""
-    for found in filter(None, map(_SCHEMA.search, _texts(prompt))):
-        written = found.group(1)
-        for form in (written, written.replace("{{", "{").replace("}}", "}")):
-            try:
-                return dict(json.loads(form))
-            except (ValueError, TypeError):
-                continue
     return None
 
 

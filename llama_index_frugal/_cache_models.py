@@ -33,12 +33,11 @@ from llama_index_frugal._cache_messages import (
     PLACE,
     Frame,
     How,
-    Prompt,
     asked_chat,
     asked_completion,
     breach_of,
 )
-from llama_index_frugal._requests import STRUCTURED, Target
+from llama_index_frugal._requests import STRUCTURED, Prompt, Target
 
 if TYPE_CHECKING:
     from llama_index_frugal.cache import SemanticCacheCallback

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +18,9 @@ from pydantic import BaseModel, ValidationError
 from frugal_core.answers import Answer, failure_of
 from frugal_core.cascade import Ask, Failure, OnFailure, Outcome, Reply
 from frugal_core.contract import validation_breach
-from frugal_core.driving import Live, Loop
+from frugal_core.driving import Live, Loop, on_a_live_loop
 from frugal_core.errors import describe
-from frugal_core.loop import STALE_CONNECTIONS, cascade, is_stale
-from llama_index_frugal._models import LLMAssembly, streaming
+from frugal_core.loop import cascade
 from llama_index_frugal._requests import Request
 from llama_index_frugal._responses import (
     answer_of,
@@ -31,6 +30,7 @@ from llama_index_frugal._responses import (
     replay,
     says_something,
 )
+from llama_index_frugal._tiers import LLMAssembly, streaming
 from llama_index_frugal.events import FrugalCascadeEvent, Response, collecting, dispatcher
 
 Limiter = Any  # of LlamaIndex; it has `acquire` and `async_acquire`
@@ -53,7 +53,7 @@ class Call:
         pinned = kwargs.pop("model", None)
         self.assembly = assembly if pinned is None else assembly.pinned(pinned)
         self.question = replace(request, kwargs=kwargs)
-        self.contract = self.question.contract
+        self.breach = self.question.breach
         self.limiter = limiter
         self.metered = False
         self.asked = False
@@ -99,7 +99,7 @@ class Call:
                 await self.limiter.async_acquire()
             with collecting(seen):
                 method = _method(model, request.endpoint.acall)
-                said = await _on_a_live_loop(lambda: method(*positional, **kwargs))
+                said = await on_a_live_loop(lambda: method(*positional, **kwargs))
             return self.read(ask, said, seen)
         except Exception as error:
             return self.unread(ask, error, seen)
@@ -118,9 +118,7 @@ class Call:
             answer = replace(_origin(seen, model), text=text, calls=(), ended="")
             return self._counted(answer).reply(None, as_response(said))
         answer = self._counted(answer_of(said, model))
-        if ask.verify is not None or self.contract is None:
-            return answer.reply(None, said)
-        return answer.reply(self.contract.breach, said)
+        return answer.reply(None if ask.verify is not None else self.breach, said)
 
     def unread(self, ask: Ask, error: Exception, seen: list[Response]) -> Reply | Failure:
         """What a tier raised: a failure, unless it answered and the answer does not fit."""
@@ -142,13 +140,13 @@ class Call:
 
     def _misfit(self, error: Exception, answer: Answer) -> Reply:
         words = f"schema: {describe(error)}"
-        if (breach := self._breach(error, answer)) is not None:
+        if (breach := self._misfitting(error, answer)) is not None:
             words = validation_breach(breach)
         text = answer.text or "nothing"
         reply = self._counted(replace(answer, text=text, calls=())).reply(lambda *_: words, error)
         return replace(reply, useless=True)  # to who wants an object, a refusal is of no use either
 
-    def _breach(self, error: Exception, answer: Answer) -> ValidationError | None:
+    def _misfitting(self, error: Exception, answer: Answer) -> ValidationError | None:
         """What pydantic found wrong; LlamaIndex's programs wrap it in words of their own."""
         if isinstance(error, ValidationError):
             return error
@@ -267,7 +265,7 @@ class LiveTier(Live[Any]):
             return pieces, await anext(pieces, None)  # only now is anything sent
 
         with collecting(self.seen):
-            pieces, piece = await _on_a_live_loop(begin)
+            pieces, piece = await on_a_live_loop(begin)
         try:
             while piece is not None:
                 yield as_response(piece)
@@ -302,8 +300,7 @@ class LiveTier(Live[Any]):
         if not self.chunks:
             return Answer("").reply(None, empty(self.request))
         answer = self.call._counted(answer_of_stream(self.chunks, self.model))
-        breach = None if self.call.contract is None else self.call.contract.breach
-        return answer.reply(breach, joined(self.chunks))
+        return answer.reply(self.call.breach, joined(self.chunks))
 
 
 def as_response(said: Any) -> Any:
@@ -341,17 +338,6 @@ def _origin(seen: list[Response], model: LLM) -> Answer:
 def _of_answer(error: Exception) -> bool:
     """Whether an error is about what a model said: it does not fit, or is not JSON."""
     return isinstance(error, ValueError | TypeError | AssertionError)
-
-
-async def _on_a_live_loop(ask: Callable[[], Awaitable[Any]]) -> Any:
-    """Ask; and again, as long as it is only a connection of an earlier loop that fails."""
-    for _ in range(STALE_CONNECTIONS):
-        try:
-            return await ask()
-        except Exception as error:
-            if not is_stale(error):
-                raise
-    return await ask()
 
 
 def _method(model: LLM, name: str) -> Any:

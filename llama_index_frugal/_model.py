@@ -30,10 +30,10 @@ from frugal_core.cascade import OnFailure
 from frugal_core.driving import arun, astream, run, stream
 from frugal_core.errors import FrugalError
 from llama_index_frugal._calls import Call
-from llama_index_frugal._models import LLMAssembly
 from llama_index_frugal._requests import STRUCTURED, TOOLS, Request, Target, ToolBox, conversation
 from llama_index_frugal._responses import TIER
 from llama_index_frugal._structured import StructuredCascadeLLM
+from llama_index_frugal._tiers import LLMAssembly
 from llama_index_frugal.events import dispatcher
 
 

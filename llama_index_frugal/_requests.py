@@ -7,6 +7,7 @@ A request comes in at one of two doors, `chat` or `complete`. Tools and schemas 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,11 +18,15 @@ from llama_index.core.prompts import ChatPromptTemplate
 from llama_index.core.tools.types import BaseTool
 from pydantic import BaseModel
 
+from frugal_core.answers import Breach
 from frugal_core.cascade import Reply
-from frugal_core.contract import FORMAT_ARGUMENTS, Contract, requires_call
+from frugal_core.contract import FORMAT_ARGUMENTS, Contract, requires_call, schema_breach
 from frugal_core.errors import FrugalError
 from frugal_core.loop import VERIFICATION
 from llama_index_frugal._responses import is_text, query_of
+
+Prompt = Sequence[ChatMessage] | str
+"""What is asked through `chat`, or through `complete`."""
 
 TOOLS = "frugal_tools"
 """The call argument that carries a `ToolBox`."""
@@ -141,6 +146,12 @@ class Request:
         return Contract.of(self.kwargs) if self.toolbox is None else self.toolbox.contract
 
     @property
+    def breach(self) -> Breach | None:
+        """What says how an answer breaks what was asked for; None if any text will do."""
+        prompt = self.messages if self.messages is not None else str(self.prompt)
+        return breach_of_contract(self.contract, prompt)
+
+    @property
     def endpoint(self) -> Endpoint:
         """What the tiers are asked through."""
         if self.messages is None:
@@ -188,3 +199,44 @@ def conversation(messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> 
     kwargs = dict(kwargs)
     toolbox, target = kwargs.pop(TOOLS, None), kwargs.pop(STRUCTURED, None)
     return Request(tuple(messages), kwargs=kwargs, toolbox=toolbox, target=target)
+
+
+# LlamaIndex's PydanticOutputParser puts a schema into the prompt, and doubles its braces.
+_SCHEMA = re.compile(r"Here's a JSON schema to follow:\n(.*?)\n\nOutput a valid JSON", re.DOTALL)
+_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
+
+
+def breach_of_contract(contract: Contract | None, prompt: Prompt) -> Breach | None:
+    """What says how an answer breaks a contract, or a schema that the prompt asks for in words."""
+    schema = _wanted_schema(prompt)
+    otherwise = None if contract is None else contract.breach
+    if schema is None:
+        return otherwise
+
+    def breach(text: str, calls: Any) -> str | None:
+        if calls:
+            return None if otherwise is None else otherwise(text, calls)
+        written = _OBJECT.search(text)
+        try:
+            return schema_breach(schema, json.loads(written.group())) if written else "no JSON"
+        except ValueError:
+            return "not JSON"
+
+    return breach
+
+
+def _wanted_schema(prompt: Prompt) -> dict[str, Any] | None:
+    """The JSON schema that a prompt asks an answer to fit; earlier turns were answered already."""
+    if isinstance(prompt, str):
+        texts = [prompt]
+    else:
+        binding = [message for message in prompt[:1] if message.role is MessageRole.SYSTEM]
+        texts = [message.content or "" for message in (*binding, *prompt[-1:])]
+    for found in filter(None, map(_SCHEMA.search, texts)):
+        written = found.group(1)
+        for form in (written, written.replace("{{", "{").replace("}}", "}")):
+            try:
+                return dict(json.loads(form))
+            except (ValueError, TypeError):
+                continue
+    return None

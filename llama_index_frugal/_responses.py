@@ -118,7 +118,9 @@ def _ended(response: Response, choice: Any) -> str:
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
             if ended := _get(holder, name):
                 return str(getattr(ended, "name", ended))
-    return ""
+    # OpenAI's Responses API names an end only if it came too early; a stream's in its last event.
+    whole = _get(response.raw, "response") or response.raw
+    return str(_get(_get(whole, "incomplete_details"), "reason") or "")
 
 
 def _bill(response: Response) -> Bill | None:
@@ -127,7 +129,7 @@ def _bill(response: Response) -> Bill | None:
     if TRAIL not in extra:  # of a cascade, the raw response is the last tier's alone
         raw = response.raw
         told = _get(raw, "usage"), _get(raw, "usage_metadata"), _beside(response).get("usage"), raw
-        for usage in told:
+        for usage in (*told, extra.get("usage")):
             if (bill := _read_usage(usage)) is not None:
                 return bill
     return _read_usage(extra)
@@ -155,7 +157,9 @@ def _read_usage(usage: Any) -> Bill | None:
     # Anthropic counts what was read from a cache, and written to it, apart.
     cached = _count(usage, "cache_read_input_tokens") or 0
     written = _count(usage, "cache_creation_input_tokens") or 0
-    return Bill((sent or 0) + cached + written, received or 0, cached)
+    # OpenAI's Responses API counts it within.
+    within = _count(_get(usage, "input_tokens_details"), "cached_tokens") or 0
+    return Bill((sent or 0) + cached + written, received or 0, cached + within)
 
 
 def _confidence(response: Response, choice: Any) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Self
 
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
@@ -19,14 +19,12 @@ from pydantic import (
     model_serializer,
 )
 
-from frugal_core.assembly import assemble, fit_policy
+from frugal_core.assembly import assemble
 from frugal_core.errors import FrugalError
+from frugal_core.fitted import Fitted
 from llama_index_frugal._arguments import described, plain, restored, sort_arguments, written
 from llama_index_frugal._model import CascadeModel
-from llama_index_frugal._models import MODELS, Tiers
-
-if TYPE_CHECKING:
-    from frugal_core import Policy, Recording
+from llama_index_frugal._tiers import MODELS
 
 _OBJECTS = ("tiers", "policy", "promise", "scorer", "prices")
 """Fields whose values need not be plain."""
@@ -35,7 +33,7 @@ _FORWARDED = ("temperature", "max_tokens", "pydantic_program_mode")
 """Fields that are meant for the tiers, besides `tier_arguments`."""
 
 
-class FrugalCascadeLLM(CascadeModel):
+class FrugalCascadeLLM(Fitted, CascadeModel):
     """An LLM that asks cheap models first, and dearer ones only where that is needed.
 
     It stands wherever `OpenAI` (or another LLM of LlamaIndex) stood: in `Settings.llm`, query and
@@ -113,64 +111,8 @@ class FrugalCascadeLLM(CascadeModel):
             self._share(manager)
 
     @classmethod
-    def from_policy(
-        cls, policy: Policy | str | os.PathLike[str], tiers: Tiers | None = None, **arguments: Any
-    ) -> FrugalCascadeLLM:
-        """A cascade that follows a fitted policy.
-
-        Args:
-            policy: The policy or its file.
-            tiers: LLMs for the policy's tiers, matched by name; built from the names if omitted.
-            **arguments: As for the constructor.
-
-        Raises:
-            PolicyError: if the file is broken, or a tier of the policy is missing.
-        """
-        return cls(policy=policy, tiers=tiers, **arguments)
-
-    @classmethod
-    def fit(
-        cls,
-        recording: Recording | str | os.PathLike[str],
-        *,
-        tiers: Tiers | None = None,
-        promise: Any = None,
-        budget: Any = None,
-        prices: Any = None,
-        reference: str = "best",
-        student: bool = True,
-        labels: Literal["gold", "reference"] = "gold",
-        seed: int = 0,
-        **arguments: Any,
-    ) -> FrugalCascadeLLM:
-        """Fit a policy on recorded answers and return the cascade that follows it.
-
-        The policy is the cascade's `policy`: save it with `llm.policy.save(path)`.
-
-        Args:
-            recording: Queries with every model's answers, or their file.
-            tiers: The models that may be used, as for the constructor; all of the recording's by
-                default.
-            promise, budget, reference, student, labels, seed: See `frugal_core.fit`.
-            prices: USD per million tokens by model, over the built-in table.
-            **arguments: As for the constructor.
-
-        Raises:
-            FitError: if no policy can be fitted on the recording.
-        """
-        policy = fit_policy(
-            MODELS,
-            recording,
-            tiers,
-            prices,
-            promise=promise,
-            budget=budget,
-            reference=reference,
-            student=student,
-            labels=labels,
-            seed=seed,
-        )
-        return cls(policy=policy, tiers=tiers, **arguments)
+    def _models(cls) -> Any:
+        return MODELS
 
     # Construction
 

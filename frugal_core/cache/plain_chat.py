@@ -10,13 +10,13 @@ not plain, and its key stays the framework's own: a miss is better than a wrong 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from frugal_core.cache.admission import stands_for_itself, wants_schema
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
+from frugal_core.secrecy import without_user
 
 OPENAI = "https://api.openai.com/v1"
 """Where OpenAI's client sends what is not told where to go."""
@@ -28,7 +28,6 @@ _NAMES = {"max_completion_tokens": "max_tokens", "stop_sequences": "stop"}
 _HOW = frozenset({"stream", "stream_options", "stream_usage"})
 """How an answer is transported, which does not shape it."""
 _ROLES = frozenset({"system", "developer", "user", "assistant"})
-_USER = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def plain_chat(
@@ -99,4 +98,4 @@ def _is_stop(value: Any) -> bool:
 
 def _url(base_url: str | None) -> str:
     url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
-    return _USER.sub("", str(url)).rstrip("/")
+    return without_user(str(url)).rstrip("/")

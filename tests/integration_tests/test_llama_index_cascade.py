@@ -1,4 +1,4 @@
-"""Real `OpenAI` tiers of LlamaIndex on a real server: faults, bills, formats, agents.
+"""Real `OpenAI` tiers of LlamaIndex on a real server: faults, bills, decisions.
 
 Nothing hangs, nothing is swallowed, no draft leaks, and for every answer that is delivered the
 reported usage is the server's bill.
@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from llama_index.core import PromptTemplate
-from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
-from llama_index.core.workflow import Context
-from pydantic import BaseModel
 
 from frugal_core import Policy, Recording, fit
 from langchain_frugal import FrugalCascadeLLM as LangChainCascade
@@ -150,13 +147,29 @@ async def test_the_tiers_own_log_probabilities_decide(
     assert "logprobs" not in server.requests[-1].body or len(models) == 1
 
 
-async def test_many_at_once(scripted: StartScripted) -> None:
-    def answer(request: Request) -> Answer:
-        return Answer(f"echo {request.prompt}", logprob=-0.01)
+@pytest.mark.parametrize("way", WAYS)
+async def test_fifty_at_once(way: str, scripted: StartScripted) -> None:
+    """Threads or tasks on one cascade: no answer has another's trail or bill."""
 
-    llm = cascade(scripted({CHEAP: answer, DEAR: RIGHT}))
-    said = await asyncio.gather(*(ask(llm, "achat", f"q{i}") for i in range(20)))
-    assert [one.text for one in said] == [f"echo q{i}" for i in range(20)]
+    def cheap(request: Request) -> Answer:
+        number = int(request.prompt)
+        return Answer(f"cheap {number}", logprob=-0.01 if number % 2 else -3.0)
+
+    server = scripted({CHEAP: cheap, DEAR: lambda request: Answer(f"the dear {request.prompt}")})
+    counter = TokenCountingHandler()
+    llm = cascade(server, timeout=30, callback_manager=CallbackManager([counter]))
+    questions = [str(number) for number in range(50)]
+    if way.startswith("a"):
+        said = await asyncio.gather(*(ask(llm, way, question) for question in questions))
+    else:
+        with ThreadPoolExecutor(50) as pool:
+            asked = pool.map(lambda question: asyncio.run(ask(llm, way, question)), questions)
+            said = await asyncio.to_thread(list, asked)
+    for number, one in enumerate(said):
+        assert one.text == (f"cheap {number}" if number % 2 else f"the dear {number}")
+        assert one.models == ([CHEAP] if number % 2 else [CHEAP, DEAR])
+        assert one.extra["total_tokens"] == (3 if number % 2 else 7)
+    assert counter.total_llm_token_count == billed(server).total == 25 * (3 + 7)
 
 
 @pytest.mark.parametrize("way", ["achat", "astream_chat", "acomplete", "astream_complete"])
@@ -234,114 +247,3 @@ async def test_both_frameworks_take_the_same_decisions(
         seen.add(tuple(step["model"] for step in trails[0]["trail"]))
         assert "at most 5 points below" in trails[0]["promise"]
     assert len(seen) > 1, "not always the same tier, or nothing is shown"
-
-
-# Formats and agents
-
-
-class Person(BaseModel):
-    """A person."""
-
-    name: str
-    age: int
-
-
-def get_weather(city: str) -> str:
-    """Get the weather in a city."""
-    return f"Sunny in {city}"
-
-
-def breaks_every_contract(request: Request) -> Answer:
-    if "response_format" in request.body:
-        return Answer.json({"name": "Ada"})
-    if "tools" in request.body:
-        return Answer.calling("get_weather", {"town": "Paris"})
-    return Answer("Action: jump\nThought: backwards", logprob=-3.0)
-
-
-def keeps_every_contract(request: Request) -> Answer:
-    messages = request.body["messages"]
-    if "response_format" in request.body:
-        return Answer.json({"name": "Ada", "age": 36})
-    if "tools" in request.body:
-        names = [tool["function"]["name"] for tool in request.body["tools"]]
-        if "Person" in names:
-            return Answer.calling("Person", {"name": "Ada", "age": 36})
-        if messages[-1]["role"] == "tool":
-            return Answer(f"{messages[-1]['content']}, they say")
-        return Answer.calling("get_weather", {"city": "Paris"})
-    if "Observation" in str(messages):
-        return Answer("Thought: I can answer.\nAnswer: Sunny in Paris, they say")
-    if "get_weather" in str(messages):
-        return Answer('Thought: I look.\nAction: get_weather\nAction Input: {"city": "Paris"}')
-    return Answer("hello")
-
-
-@pytest.fixture
-def strict(scripted: StartScripted) -> FrugalCascadeLLM:
-    """A cheap tier that breaks every contract below one that keeps them."""
-    return cascade(scripted({CHEAP: breaks_every_contract, DEAR: keeps_every_contract}), timeout=9)
-
-
-@pytest.mark.parametrize("strictly", [True, False], ids=["json_schema", "function_calling"])
-async def test_structured_output_by_either_mechanism(
-    strictly: bool, scripted: StartScripted
-) -> None:
-    from llama_index.core.types import PydanticProgramMode
-    from llama_index.llms.openai import OpenAI
-
-    def broken(request: Request) -> Answer:
-        if "tools" in request.body:
-            return Answer.calling("Person", {"name": "Ada"})
-        return Answer.json({"name": "Ada"})
-
-    server = scripted({CHEAP: broken, DEAR: keeps_every_contract})
-    mode = PydanticProgramMode.DEFAULT if strictly else PydanticProgramMode.FUNCTION
-    tiers = [
-        OpenAI(
-            model,
-            api_base=server.base_url,
-            api_key="test",
-            max_retries=0,
-            pydantic_program_mode=mode,
-        )
-        for model in (CHEAP, DEAR)
-    ]
-    llm, ada = FrugalCascadeLLM(tiers=tiers), Person(name="Ada", age=36)
-    prompt, structured = PromptTemplate("Who is {who}?"), llm.as_structured_llm(Person)
-    assert llm.structured_predict(Person, prompt, who="she") == ada
-    assert await llm.astructured_predict(Person, prompt, who="she") == ada
-    assert list(llm.stream_structured_predict(Person, prompt, who="she"))[-1] == ada
-    stream = await llm.astream_structured_predict(Person, prompt, who="she")
-    assert [one async for one in stream][-1] == ada
-    before = billed(server).total
-    response = structured.complete("Ada?")
-    assert response.additional_kwargs["total_tokens"] == billed(server).total - before
-    assert response.additional_kwargs["frugal"]["trail"][0]["why"] == "schema: age: Field required"
-    keys = {"response_format"} if strictly else {"tools"}
-    assert all(keys & request.body.keys() for request in server.requests)
-
-
-@pytest.mark.parametrize("streaming", [True, False])
-async def test_function_agents(streaming: bool, strict: FrugalCascadeLLM) -> None:
-    agent = FunctionAgent(tools=[get_weather], llm=strict, streaming=streaming)
-    context = Context(agent)
-    said: Any = await agent.run("How is the weather in Paris?", ctx=context)
-    assert str(said) == "Sunny in Paris, they say"
-    assert [call.tool_kwargs for call in said.tool_calls] == [{"city": "Paris"}]
-
-
-@pytest.mark.parametrize("streaming", [True, False])
-async def test_react_agents(streaming: bool, strict: FrugalCascadeLLM) -> None:
-    agent = ReActAgent(tools=[get_weather], llm=strict, streaming=streaming)
-    said = await agent.run("How is the weather in Paris?")
-    assert str(said) == "Sunny in Paris, they say"
-
-
-async def test_agent_workflows_and_objects_from_them(strict: FrugalCascadeLLM) -> None:
-    workflow = AgentWorkflow.from_tools_or_functions([get_weather], llm=strict, output_cls=Person)
-    (agent,) = workflow.agents.values()
-    assert isinstance(agent, FunctionAgent)
-    said: Any = await workflow.run("How is the weather in Paris?")
-    assert str(said) == "Sunny in Paris, they say"
-    assert said.structured_response == {"name": "Ada", "age": 36}

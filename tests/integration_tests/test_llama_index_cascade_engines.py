@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 from llama_index.core import Document, Settings, VectorStoreIndex
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
-from llama_index.core.extractors import KeywordExtractor, SummaryExtractor
+from llama_index.core.extractors import (
+    KeywordExtractor,
+    PydanticProgramExtractor,
+    QuestionsAnsweredExtractor,
+    SummaryExtractor,
+    TitleExtractor,
+)
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.llms import ChatMessage
 from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.program import FunctionCallingProgram, LLMTextCompletionProgram
 from llama_index.core.response_synthesizers import ResponseMode
 from pydantic import BaseModel
 
@@ -37,12 +44,17 @@ def cheap(request: Request) -> Answer:
     """Sure of easy questions only; breaks every schema."""
     if "response_format" in request.body:
         return Answer.json({})
+    if "tools" in request.body:
+        return Answer.calling("Terms", {})
     easy = "easy" in str(request.body["messages"])
     return Answer(EASY if easy else DRAFT, logprob=-0.01 if easy else -3.0)
 
 
 def dear(request: Request) -> Answer:
-    return Answer.json({"allowed": True}) if "response_format" in request.body else Answer(HARD)
+    if "tools" in request.body:
+        return Answer.calling("Terms", {"allowed": True})
+    formatted = "response_format" in request.body or "JSON schema" in request.prompt
+    return Answer.json({"allowed": True}) if formatted else Answer(HARD)
 
 
 class Application:
@@ -141,17 +153,40 @@ async def test_chat_engines(mode: Any, index: VectorStoreIndex, application: App
     assert "".join([token async for token in astreamed.async_response_gen()]) == HARD
 
 
+def test_modes_that_ask_nobody(index: VectorStoreIndex, application: Application) -> None:
+    for mode, said in ((ResponseMode.NO_TEXT, "None"), (ResponseMode.CONTEXT_ONLY, "License")):
+        response = index.as_query_engine(response_mode=mode).query("May I sell it?")
+        assert said in str(response) and response.source_nodes
+    assert not application.server.calls
+
+
+class Terms(BaseModel):
+    """What a text says."""
+
+    allowed: bool
+
+
 def test_settings_and_extractors(application: Application) -> None:
+    programs: list[Any] = [
+        make.from_defaults(output_cls=Terms, prompt_template_str="{input}", llm=application.llm)
+        for make in (FunctionCallingProgram, LLMTextCompletionProgram)
+    ]
     pipeline = IngestionPipeline(
         transformations=[
             SentenceSplitter(chunk_size=100, chunk_overlap=0),
+            TitleExtractor(nodes=1),
             KeywordExtractor(keywords=2, show_progress=False),
             SummaryExtractor(summaries=["self"], show_progress=False),
+            QuestionsAnsweredExtractor(questions=1, show_progress=False),
+            *(PydanticProgramExtractor(program=one, input_key="input") for one in programs),
         ]
     )
     nodes = pipeline.run(documents=[Document(text="It is easy."), Document(text="A contract")])
-    assert [node.metadata["excerpt_keywords"] for node in nodes] == [EASY, HARD]
-    assert [node.metadata["section_summary"] for node in nodes] == [EASY, HARD]
+    for node, said in zip(nodes, (EASY, HARD), strict=True):
+        names = ("excerpt_keywords", "section_summary", "questions_this_excerpt_can_answer")
+        assert [node.metadata[name] for name in names] == [said] * 3
+        assert node.metadata["document_title"] == HARD, "candidates are put together without a text"
+        assert node.metadata["allowed"] is True
 
 
 # A real language model

@@ -100,6 +100,14 @@ def test_no_secret_is_in_a_key(kind: str) -> None:
     assert not any(secret in json.dumps(identity(one), default=repr) for secret in SECRETS)
 
 
+def test_properties_of_a_schema_are_no_secrets() -> None:
+    def asked(kind: str) -> Any:
+        schema = {"properties": {name: {"type": kind} for name in ("password", "timeout")}}
+        return read(user(), response_format={"json_schema": {"schema": schema}})
+
+    assert asked("string") != asked("integer")
+
+
 def test_a_wrapped_model_has_the_key_of_the_model() -> None:
     for llm in (Fake(), openai(), openai(logprobs=True)):
         assert read(user(), llm=SemanticCacheCallback(":memory:").wrap(llm)) == read(

@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import pickle
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ from llama_index.core import Settings
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.base.llms.types import MessageRole
 from llama_index.core.callbacks import CallbackManager
+from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 from llama_index.core.llms.loading import load_llm
 from llama_index.core.llms.mock import MockLLM
 from llama_index.core.llms.utils import resolve_llm
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import TransformComponent
 from llama_index.core.types import PydanticProgramMode
 from llama_index.llms.openai import OpenAI
 
 from frugal_core import Promise
 from frugal_core.errors import FrugalError, PolicyError
-from llama_index_frugal import FrugalCascadeLLM
+from llama_index_frugal import FrugalCascadeLLM, PromptCompressor, SemanticCacheCallback
 from llama_index_frugal._arguments import sort_arguments
 from tests.unit_tests.llama_index.fakes import Fake, right
 
@@ -41,10 +45,27 @@ def models(llm: FrugalCascadeLLM) -> list[Any]:
     return llm._assembly.models
 
 
-@pytest.mark.parametrize("base", [BaseLLM, LLM, FunctionCallingLLM])
-def test_class_hierarchy(base: type) -> None:
-    assert base.__name__ in [cls.__name__ for cls in FrugalCascadeLLM.__mro__]
-    assert FrugalCascadeLLM.class_name() == "FrugalCascadeLLM"
+@pytest.mark.parametrize(
+    ("ours", "base"),
+    [
+        *((FrugalCascadeLLM, base) for base in (BaseLLM, LLM, FunctionCallingLLM)),
+        *((PromptCompressor, base) for base in (BaseNodePostprocessor, TransformComponent)),
+        (SemanticCacheCallback, BaseCallbackHandler),
+    ],
+)
+def test_class_hierarchy(ours: type, base: type) -> None:
+    assert base.__name__ in [cls.__name__ for cls in ours.__mro__]
+
+
+def test_what_llamahub_is_told() -> None:
+    about = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8"))
+    hub = about["tool"]["llamahub"]
+    assert hub["import_path"] == "llama_index_frugal"
+    assert set(hub["class_authors"]) == {
+        "FrugalCascadeLLM",
+        "PromptCompressor",
+        "SemanticCacheCallback",
+    }
 
 
 def test_it_stands_where_openai_stood() -> None:
@@ -138,6 +159,7 @@ def full(**kwargs: Any) -> FrugalCascadeLLM:
         tiers=["openai:gpt-4o-mini", OpenAI("gpt-4o", api_key=KEY, default_headers={"x": KEY})],
         api_key=KEY,
         default_headers={"Authorization": KEY},
+        api_base=f"http://me:{KEY}@host/v1",
         additional_kwargs={"extra_headers": {"a": KEY}, "user": "me"},
         **kwargs,
     )
@@ -149,7 +171,7 @@ def test_secrets_stay_secret(caplog: pytest.LogCaptureFixture) -> None:
         shown = [repr(llm), str(llm), json.dumps(llm.to_dict()), llm.to_json(), llm.json()]
         shown += [str(llm.model_dump()), llm.model_dump_json(), str(llm.to_payload())]
     assert KEY not in "".join(shown) + caplog.text
-    assert "gpt-4o-mini" in repr(llm)
+    assert "gpt-4o-mini" in repr(llm) and "http://host/v1" in llm.to_json()
 
 
 def test_written_down_and_made_again() -> None:

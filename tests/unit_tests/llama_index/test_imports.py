@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 import llama_index_frugal
@@ -16,7 +19,23 @@ def test_langchain_s_parts_load_nothing_of_llama_index_and_the_other_way_round()
     langchain = loaded_by("from langchain_frugal import FrugalCascadeLLM")
     assert not langchain & {"llama_index", "llama_index_frugal"}
     llama = loaded_by("from llama_index_frugal import FrugalCascadeLLM")
-    assert not llama & {"langchain_frugal", "langchain"}
+    assert not llama & {"langchain_frugal", "langchain", "langchain_core"}
+
+
+@pytest.mark.parametrize("name", ["FrugalCascadeLLM", "SemanticCacheCallback", "PromptCompressor"])
+def test_without_llama_index_the_command_that_installs_it_is_named(name: str) -> None:
+    program = f"""
+import sys
+sys.modules["llama_index"] = None  # as if it were not installed
+import llama_index_frugal
+try:
+    llama_index_frugal.{name}
+except ImportError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert said.stdout.startswith(f"{name} needs llama_index")
+    assert 'pip install "frugal-cascade[llama-index]"' in said.stdout
 
 
 def test_public_names() -> None:

@@ -38,6 +38,11 @@ def response(raw: Any = None, content: Any = "text", **kwargs: Any) -> ChatRespo
     return ChatResponse(message=message, raw=raw, **kwargs)
 
 
+RESPONSES = {
+    "input_tokens": 7,
+    "output_tokens": 3,
+    "input_tokens_details": {"cached_tokens": 5},
+}
 OPENAI = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 
@@ -80,6 +85,8 @@ OPENAI = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         ),
         (response({"prompt_eval_count": 7, "eval_count": 3}), Bill(7, 3)),
         (response({"usage": OPENAI}, additional_kwargs={"frugal": {}, **OPENAI}), Bill(7, 3)),
+        (response({"usage": RESPONSES}), Bill(7, 3, 5)),
+        (response("an event", additional_kwargs={"usage": RESPONSES}), Bill(7, 3, 5)),
         (response({"usage": None}), None),
         (response(), None),
         (response("a string"), None),
@@ -98,12 +105,23 @@ def test_bills(said: Any, bill: Bill | None) -> None:
         (response({"candidates": [{"finish_reason": "SAFETY"}]}), "SAFETY"),
         (response(beside={"stop_reason": "refusal"}), "refusal"),
         (response(additional_kwargs={"finish_reason": "length"}), "length"),
+        (response({"incomplete_details": {"reason": "max_output_tokens"}}), "max_output_tokens"),
+        (
+            response({"response": {"incomplete_details": {"reason": "content_filter"}}}),
+            "content_filter",
+        ),
+        (response({"incomplete_details": None}), ""),
         (response({"choices": []}), ""),
         (response(), ""),
     ],
 )
 def test_endings(said: Any, ended: str) -> None:
     assert answer_of(said, MODEL).ended == ended
+
+
+def test_an_early_end_of_the_responses_api_is_no_answer() -> None:
+    said = response({"incomplete_details": {"reason": "max_output_tokens"}})
+    assert answer_of(said, MODEL).reply(None, None).defect == "cut short"
 
 
 def test_confidence_by_either_form() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from llama_index.core import PromptTemplate
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.program import LLMTextCompletionProgram
 from llama_index.core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, ValidationError
 
@@ -24,6 +25,7 @@ class Person(BaseModel):
 
 ADA = calling("Person", name="Ada", age=36)
 HALF = calling("Person", name="Ada")
+GOOD = '{"name": "Ada", "age": 36}'
 PROMPT = PromptTemplate("Who is {who}? Answer in {{braces}} or {none}.")
 WAYS = [
     "structured_predict",
@@ -147,6 +149,24 @@ def test_models_without_function_calling_predict_in_words() -> None:
     llm = FrugalCascadeLLM(tiers=tiers, scorer=lambda query, answer: 1.0)
     assert llm.structured_predict(Person, PROMPT, who="she") == Person(name="Ada", age=36)
     assert len(tiers[1].calls) == 1
+
+
+@pytest.mark.parametrize("chats", [True, False])
+async def test_a_schema_in_words_is_a_contract_too(chats: bool) -> None:
+    """Programs that read text: the models are asked through `chat` or `complete`."""
+    tiers = [Fake(model=f"t{i}", says=[said], chats=chats) for i, said in enumerate(("hm", GOOD))]
+    llm = FrugalCascadeLLM(tiers=tiers, scorer=lambda query, answer: 1.0)
+    program = LLMTextCompletionProgram.from_defaults(
+        output_cls=Person, prompt_template_str="Who?", llm=llm
+    )
+    ada = Person(name="Ada", age=36)
+    assert program() == ada
+    assert await program.acall() == ada
+    assert [len(tier.calls) for tier in tiers] == [2, 2]
+    # Of an earlier turn it is none: that was answered.
+    (schema,) = program.prompt.format_messages()
+    asked = [ChatMessage(schema.content), ChatMessage(GOOD, role="assistant"), ChatMessage("Why?")]
+    assert llm.chat(asked).additional_kwargs["frugal"]["accepted"] == "t0"
 
 
 def test_a_student_that_is_no_object_is_an_error() -> None:
