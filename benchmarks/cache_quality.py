@@ -50,7 +50,7 @@ from benchmarks.request_streams import (
     judged as judged_meanwhile,
 )
 from frugal_core.arrays import Bools, Floats, Ints
-from frugal_core.cache.calibration import certify
+from frugal_core.cache.calibration import Evidence, certify
 from frugal_core.cache.decision import Decision
 from frugal_core.cache.lexicon import english
 from frugal_core.embedding import MiniLM
@@ -71,20 +71,24 @@ SHIPPED = "as shipped, 1 %"
 JUDGED = "judged meanwhile, 1 %"
 
 
-@dataclass(frozen=True)
-class Half:
-    """One half of the pairs, with everything fitted on the other."""
+AS_LABELLED, BALANCED = "as labelled", "half and half"
+"""All pairs, 63 % of which have no right answer stored; and as many with as without one, which
+stand in a store of their own, as the notes' 2,000 and 2,000 do."""
 
-    texts: Texts
+
+@dataclass(frozen=True)
+class Judged:
+    """Lookups, and what a decision that saw none of them says.
+
+    Args:
+        lookups: The lookups.
+        scores: See `benchmarks.cache_calibration.judged`; shape (n,).
+        right: Whether the answer that would be served is right; shape (n,).
+    """
+
     lookups: list[Lookup]
-    decide: Decision
     scores: Floats
     right: Bools
-    fitted: list[Lookup]
-    fitted_scores: Floats
-    fitted_right: Bools
-    decisions: dict[int, Decision]
-    part: dict[str, int]
 
     @property
     def possible(self) -> Bools:
@@ -101,6 +105,42 @@ class Half:
         """Whether the nearest neighbour's answer is right."""
         return np.array([lookup.right[0] for lookup in self.lookups])
 
+    @property
+    def evidence(self) -> Evidence:
+        """As the package keeps it."""
+        return evidence_of(self.scores, self.right, "the others")
+
+    def rows(self, chosen: Bools) -> Judged:
+        """Some of them."""
+        lookups = [lookup for lookup, kept in zip(self.lookups, chosen, strict=True) if kept]
+        return Judged(lookups, self.scores[chosen], self.right[chosen])
+
+    def certified(self, evidence: Evidence, mix: str) -> list[dict[str, Any]]:
+        """Hits and wrong answers at the thresholds that other lookups certify."""
+        found = []
+        for bound in GOALS:
+            threshold = certify(evidence, bound).threshold
+            figures = served(self.scores, self.right, self.possible, threshold)
+            found.append({"what": f"certified {bound:.0%}", "mix": mix, **figures})
+        return found
+
+
+@dataclass(frozen=True)
+class Half:
+    """One half of the pairs, with everything fitted on the other.
+
+    Args:
+        texts: All questions.
+        decide: Fitted on the other half.
+        unseen: Lookups of this half, by mix.
+        fitted: Of the other half, out of fold, by mix.
+    """
+
+    texts: Texts
+    decide: Decision
+    unseen: dict[str, Judged]
+    fitted: dict[str, Judged]
+
     @classmethod
     def of(cls, texts: Texts, pairs: Sequence[Pair], sides: Ints, unseen: int) -> Half:
         """Fit on the pairs of the other side."""
@@ -108,72 +148,47 @@ class Half:
         other = [pair for pair, side in zip(pairs, sides, strict=True) if side == unseen]
         # Another seed than that of the sides: equal draws would leave some folds empty.
         parts = texts.parts(seen, FOLDS, seed=1000)
-        fitted = texts.lookups(seen, parts)
         examples = Examples.of(texts, seen, parts)
         decide = Decision(fit(examples), english())
         decisions = folds(examples)
-        fitted_scores, fitted_right = out_of_fold(fitted, decisions)
-        lookups = texts.lookups(other, np.zeros(len(other), dtype=np.int64))
-        scores, right = judged(lookups, decide)
-        part = {
-            text: int(p)
-            for pair, p in zip(seen, parts, strict=True)
-            for text in (pair.stored, pair.asked)
-        }
-        return cls(
-            texts,
-            lookups,
-            decide,
-            scores,
-            right,
-            fitted,
-            fitted_scores,
-            fitted_right,
-            decisions,
-            part,
-        )
+        fresh, fitted = {}, {}
+        for mix, chosen in mixes(other).items():
+            lookups = texts.lookups([other[row] for row in chosen], np.zeros_like(chosen))
+            fresh[mix] = Judged(lookups, *judged(lookups, decide))
+        for mix, chosen in mixes(seen).items():
+            lookups = texts.lookups([seen[row] for row in chosen], parts[chosen])
+            fitted[mix] = Judged(lookups, *out_of_fold(lookups, decisions))
+        return cls(texts, decide, fresh, fitted)
 
 
-def balanced(possible: Bools, seed: int = 0) -> Ints:
-    """Rows in which as many lookups have a right answer stored as have not."""
-    yes, no = np.flatnonzero(possible), np.flatnonzero(~possible)
-    n = min(len(yes), len(no))
+def mixes(pairs: Sequence[Pair], seed: int = 0) -> dict[str, Ints]:
+    """Rows of the pairs, by mix."""
+    duplicate = np.array([pair.duplicate for pair in pairs])
+    kinds = np.flatnonzero(duplicate), np.flatnonzero(~duplicate)
+    n = min(map(len, kinds))
     chance = np.random.default_rng(seed)
-    return np.concatenate([chance.choice(rows, n, replace=False) for rows in (yes, no)])
+    drawn = [chance.choice(rows, n, replace=False) for rows in kinds]
+    return {AS_LABELLED: np.arange(len(pairs)), BALANCED: np.sort(np.concatenate(drawn))}
 
 
 def unseen_half(half: Half) -> list[dict[str, Any]]:
     """Hits and wrong answers at certified thresholds, and at the peers'."""
     found = []
-    everything = np.arange(len(half.lookups))
-    for mix, rows, fitted in (
-        ("as labelled", everything, np.arange(len(half.fitted))),
-        ("half and half", balanced(half.possible), balanced(_possible(half.fitted))),
-    ):
-        evidence = evidence_of(half.fitted_scores[fitted], half.fitted_right[fitted], "the others")
-        for bound in GOALS:
-            threshold = certify(evidence, bound).threshold
-            figures = served(half.scores[rows], half.right[rows], half.possible[rows], threshold)
-            found.append({"what": f"certified {bound:.0%}", "mix": mix, **figures})
+    for mix, own in half.unseen.items():
+        found += own.certified(half.fitted[mix].evidence, mix)
         for name, threshold in PEERS.items():
-            figures = served(
-                half.cosines[rows], half.nearest_right[rows], half.possible[rows], threshold
-            )
+            figures = served(own.cosines, own.nearest_right, own.possible, threshold)
             found.append({"what": name, "mix": mix, **figures})
     return found
 
 
-def _possible(lookups: Sequence[Lookup]) -> Bools:
-    return np.array([lookup.possible for lookup in lookups])
-
-
 def edited(half: Half) -> list[dict[str, Any]]:
     """Share of edited questions that are served the answer to the original."""
-    stored = sorted({question for lookup in half.lookups for question in lookup.neighbours})
-    right = np.sort(half.scores[half.right & half.possible])[::-1]
-    threshold = right[int(EDITS_AT * half.possible.sum())]
-    by_cosine = np.sort(half.cosines[half.nearest_right & half.possible])[::-1]
-    cosine = by_cosine[int(EDITS_AT * half.possible.sum())]
+    own = half.unseen[AS_LABELLED]
+    stored = sorted({question for lookup in own.lookups for question in lookup.neighbours})
+    row = int(EDITS_AT * own.possible.sum())
+    threshold = np.sort(own.scores[own.right & own.possible])[::-1][row]
+    cosine = np.sort(own.cosines[own.nearest_right & own.possible])[::-1][row]
     found = []
     for meaning, made in (("changed", edits(stored, seed=0)), ("same", harmless(stored, seed=0))):
         scores, cosines = _of_edits(half, stored, made)
@@ -212,7 +227,7 @@ def streams(
 ) -> tuple[list[dict[str, Any]], Counter[tuple[str, str]]]:
     """Figures of every policy on every kind of stream; the wrong answers of the judged one on A."""
     texts = half.texts
-    pairs = evidence_of(half.fitted_scores, half.fitted_right, "the others")
+    pairs = half.fitted[AS_LABELLED].evidence
     decision, cosine = by_decision(texts, half.decide), by_cosine(texts)
     policies: dict[str, tuple[Find, Callable[[], Threshold]]] = {
         "exact layer alone": (cosine, partial(fixed, np.inf)),
@@ -224,7 +239,7 @@ def streams(
     errors: Counter[tuple[str, str]] = Counter()
     for name, (least, power) in STREAMS.items():
         for seed in seeds:
-            asked = requests(texts, half.lookups, least, power, seed)
+            asked = requests(texts, half.unseen[AS_LABELLED].lookups, least, power, seed)
             for what, (find, threshold) in policies.items():
                 replayed = list(replay(texts, asked, find, threshold()))
                 found.append({"stream": name, "what": what, **figures(texts, replayed)})
@@ -239,7 +254,7 @@ def unseen_tenth(texts: Texts, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
     As the package is fitted: on nearly all pairs, all their questions stored.
     """
     parts = texts.parts(pairs, FOLDS)
-    lookups, examples = texts.lookups(pairs, parts), Examples.of(texts, pairs, parts)
+    examples = Examples.of(texts, pairs, parts)
     numbers = range(FOLDS)
     without = {
         frozenset(left): Decision(fit(reduce(Examples.without, left, examples)), english())
@@ -247,62 +262,88 @@ def unseen_tenth(texts: Texts, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
         for left in combinations(numbers, count)
     }
     found: list[dict[str, Any]] = []
-    for unseen in numbers:
-        decisions = {part: without[frozenset((part, unseen))] for part in numbers}
-        scores, right = out_of_fold(lookups, decisions)
-        for mix, rows in (
-            ("as labelled", np.arange(len(lookups))),
-            ("half and half", balanced(_possible(lookups))),
-        ):
-            own = np.array([lookups[row].part == unseen for row in rows])
-            evidence = evidence_of(scores[rows[~own]], right[rows[~own]], "the others")
-            possible = _possible([lookups[row] for row in rows[own]])
-            for bound in GOALS:
-                threshold = certify(evidence, bound).threshold
-                got = served(scores[rows[own]], right[rows[own]], possible, threshold)
-                found.append({"what": f"certified {bound:.0%}", "mix": mix, **got})
+    for mix, chosen in mixes(pairs).items():
+        lookups = texts.lookups([pairs[row] for row in chosen], parts[chosen])
+        for unseen in numbers:
+            decisions = {part: without[frozenset((part, unseen))] for part in numbers}
+            both = Judged(lookups, *out_of_fold(lookups, decisions))
+            own = parts[chosen] == unseen
+            found += both.rows(own).certified(both.rows(~own).evidence, mix)
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--splits", type=int, default=2, help="ways to cut the pairs in halves")
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--streams", type=int, default=3, help="streams of each kind and half")
+    parser.add_argument("--only", choices=["halves", "tenths", "edits", "streams"])
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+
+    def wanted(part: str) -> bool:
+        return options.only in (None, part)
+
     pairs = load()
     texts = Texts(pairs)
     halves = [
         Half.of(texts, pairs, texts.parts(pairs, 2, seed), unseen)
-        for seed in range(options.splits)
+        for seed in range(options.splits if options.only != "tenths" else 0)
         for unseen in (0, 1)
     ]
     report: dict[str, Any] = {}
-    print(f"Quora pairs, unseen half (mean over {len(halves)})")
+    if wanted("halves"):
+        report["unseen half"] = _means([unseen_half(half) for half in halves], ("what", "mix"))
+        print(f"Quora pairs, unseen half (mean over {len(halves)})")
+        _print_pairs(report["unseen half"])
+    if wanted("tenths"):
+        report["unseen tenth"] = _means([unseen_tenth(texts, pairs)], ("what", "mix"))
+        print(f"\nQuora pairs, unseen tenth (mean over {FOLDS}), fitted on nine as the package is")
+        _print_pairs(report["unseen tenth"])
+    if wanted("edits"):
+        report["edits"] = _means([edited(half) for half in halves], ("meaning", "kind"))
+        _print_edits(report["edits"])
+    if wanted("streams"):
+        seeds = range(options.streams)
+        tables, errors = zip(*(streams(half, seeds) for half in halves), strict=True)
+        report["stream"] = _means(tables, ("stream", "what"))
+        print(f"\n{REQUESTS:,} requests, exact layer on (mean over {len(halves) * len(seeds)})")
+        _print_streams(report["stream"])
+        print("\nThe most frequent wrong answers of A, judged: asked | served the answer of")
+        for (asked, answered), times in sum(errors, Counter()).most_common(12):
+            print(f"  {times:5} x {asked} | {answered}")
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+def _print_pairs(rows: Sequence[dict[str, Any]]) -> None:
     print(f"  {'':34} {'mix':14} {'right hits':>10} {'wrong/lookups':>14} {'wrong/hits':>11}")
-    both = [unseen_half(half) for half in halves]
-    report["unseen half"] = _means(both, ("what", "mix"))
-    _print_pairs(report["unseen half"])
+    for row in rows:
+        bound = {f"certified {b:.0%}": b for b in GOALS}.get(row["what"])
+        goal = "" if bound is None else _verdict(row["hits"] >= GOALS[bound], f">= {GOALS[bound]}")
+        print(
+            f"  {row['what']:34} {row['mix']:14} {row['hits']:10.3f} "
+            f"{row['wrong_per_lookup']:14.2%} {row['wrong_per_hit']:11.1%}  {goal}".rstrip()
+        )
+
+
+def _print_edits(rows: Sequence[dict[str, Any]]) -> None:
     print(f"\nEdited questions that are served the original's answer, at {EDITS_AT:.0%} right hits")
     print(f"  {'':30} {'edits':>6} {'served':>8} {'by cosine':>10}")
-    report["edits"] = _means([edited(half) for half in halves], ("meaning", "kind"))
-    for row in report["edits"]:
+    for row in rows:
         goal = ""
         if (row["meaning"], row["kind"]) == ("changed", "all"):
             goal = _verdict(row["served"] <= 0.05, "<= 5 %, stretch 1 %")
         print(
             f"  {row['meaning']:8} {row['kind']:21} {row['n']:6.0f} {row['served']:8.1%} "
-            f"{row['cosine']:10.1%}  {goal}"
+            f"{row['cosine']:10.1%}  {goal}".rstrip()
         )
-    print("\nQuora pairs, unseen tenth (mean over 10), as the package is fitted")
-    report["unseen tenth"] = _means([unseen_tenth(texts, pairs)], ("what", "mix"))
-    _print_pairs(report["unseen tenth"])
-    print(f"\n{REQUESTS:,} requests, exact layer on (mean over {len(halves) * options.streams})")
+
+
+def _print_streams(rows: Sequence[dict[str, Any]]) -> None:
     print(f"  {'':63} {'hits':>7} {'wrong/l':>8} {'wrong/h':>8}")
-    tables, errors = zip(*(streams(half, range(options.streams)) for half in halves), strict=True)
-    report["stream"] = _means(tables, ("stream", "what"))
-    plain = {row["stream"]: row["hits"] for row in report["stream"] if row["what"] == PLAIN}
-    for row in report["stream"]:
+    plain = {row["stream"]: row["hits"] for row in rows if row["what"] == PLAIN}
+    for row in rows:
         goal = ""
         if row["what"] in (SHIPPED, JUDGED):
             ok = row["errors"] <= STREAM_BOUND and row["hits"] >= plain[row["stream"]]
@@ -310,22 +351,6 @@ def main() -> None:
         print(
             f"  {row['stream']:36} {row['what']:26} {row['hits']:7.3f} {row['errors']:8.2%} "
             f"{row['per_hit']:8.2%}  {goal}".rstrip()
-        )
-    print("\nThe most frequent wrong answers of A, judged: asked | served the answer of")
-    for (asked, answered), times in sum(errors, Counter()).most_common(12):
-        print(f"  {times:5} x {asked} | {answered}")
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
-
-
-def _print_pairs(rows: Sequence[dict[str, Any]]) -> None:
-    for row in rows:
-        bound = {f"certified {b:.0%}": b for b in GOALS}.get(row["what"])
-        goal = "" if bound is None else _verdict(row["hits"] >= GOALS[bound], f">= {GOALS[bound]}")
-        print(
-            f"  {row['what']:34} {row['mix']:14} {row['hits']:10.3f} "
-            f"{row['wrong_per_lookup']:14.2%} {row['wrong_per_hit']:11.1%}  {goal}".rstrip()
         )
 
 
