@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from frugal_core.cache.rivals import are_rivals
 from frugal_core.cache.wording import Difference, Wording
 
 _PASSING = frozenset(
@@ -15,64 +16,6 @@ _PASSING = frozenset(
 
 _WEAK_SIGNS = frozenset("*/")
 """All other signs change what is meant even where the other question has none: "C", "C++", "C#"."""
-
-_RIVALS = tuple(
-    frozenset(words.split())
-    for words in (
-        "before after",
-        "over under",
-        "above below",
-        "in out",
-        "on off",
-        "up down",
-        "into out",
-        "inside outside",
-        "within after outside",
-        "all some none",
-        "every some",
-        "first last",
-        "last next this",
-        "always never sometimes",
-        "often rarely seldom",
-        "most least fewest",
-        "more less fewer",
-        "who when where why",
-        "how why",
-        "he she",
-        "his her",
-        "him her",
-        "greater less smaller",
-        "larger smaller",
-        "bigger smaller",
-        "higher lower",
-        "highest lowest",
-        "better worse",
-        "best worst",
-        "faster slower",
-        "fastest slowest",
-        "older younger newer",
-        "oldest youngest newest",
-        "earlier later",
-        "longer shorter",
-        "cheaper dearer",
-        "stronger weaker",
-        "maximum minimum",
-        "max min",
-        "monday tuesday wednesday thursday friday saturday sunday",
-        "january february march april may june july august september october november december",
-        "spring summer autumn winter",
-        "north south east west",
-        "morning noon evening night",
-        "daily weekly monthly yearly",
-    )
-)
-"""Words of which each says something else, and that mean too little or too much for an embedder."""
-_RIVALS_OF: dict[str, frozenset[str]] = {}
-for _words in _RIVALS:
-    for _word in _words:
-        _RIVALS_OF[_word] = (_RIVALS_OF.get(_word, frozenset()) | _words) - {_word}
-_TURNING = ("un", "non", "dis", "il", "im", "in", "ir")
-_TURNING_AT = frozenset(prefix[0] for prefix in _TURNING)
 
 
 def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
@@ -94,7 +37,7 @@ def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
         return "quotation"
     if len(new.negations) != len(old.negations):
         return "negation"
-    if difference.opposites or _are_rivals(new.words, old.words):
+    if difference.opposites or are_rivals(new, old):
         return "opposites"
     if difference.turned or _turned(new.persons, old.persons):
         return "order"
@@ -135,22 +78,6 @@ def is_same_wording(new: Wording, old: Wording) -> bool:
 
 def _is_sign(number: str) -> bool:
     return not number[0].isalnum() and number not in _WEAK_SIGNS
-
-
-def _are_rivals(new: Sequence[str], old: Sequence[str]) -> bool:
-    """Whether a word of one question stands against its rival in the other."""
-    only_new, only_old = set(new).difference(old), set(old).difference(new)
-    if not only_new or not only_old:
-        return False
-    if any(not only_old.isdisjoint(_RIVALS_OF[word]) for word in only_new if word in _RIVALS_OF):
-        return True
-    return _turns(only_new, only_old) or _turns(only_old, only_new)
-
-
-def _turns(ones: set[str], others: set[str]) -> bool:
-    """Whether a word stands among the others without its prefix, as "used" for "unused"."""
-    turned = (word.removeprefix(p) for word in ones if word[:1] in _TURNING_AT for p in _TURNING)
-    return any(len(word) > 2 and word in others for word in turned)
 
 
 def _turned(new: Sequence[str], old: Sequence[str]) -> bool:

@@ -31,6 +31,10 @@ APART = [
     ("Refund of a used ticket?", "Refund of an unused ticket?", "opposites"),
     ("When was the bridge built?", "Why was the bridge built?", "opposites"),
     ("How does aspirin work?", "Why does aspirin work?", "opposites"),
+    ("Is it due in two weeks?", "Is it due in two months?", "opposites"),
+    ("How long is a mile in feet?", "How long is a mile in metres?", "opposites"),
+    ("How do I encrypt a disk?", "How do I decrypt a disk?", "opposites"),
+    ("Can I archive my mails?", "Can I restore my mails?", "opposites"),
     ("Did I lend you money?", "Did you lend me money?", "order"),
 ]
 SAME = [

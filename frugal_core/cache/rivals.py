@@ -1,0 +1,166 @@
+"""Words that stand against each other: what one says, the other denies, or says of something else.
+
+Dictionaries of opposites hold few of them, and to an embedder they are nearly the same.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from frugal_core.cache.lexicon import stem
+from frugal_core.cache.wording import Wording
+
+_RIVALS = """
+before after
+over under
+above below
+in out
+on off
+up down
+into out
+inside outside
+within after outside
+all some none
+every some
+first last
+last next this
+previous next
+past present future
+ancient modern
+always never sometimes
+often rarely seldom
+most least fewest
+more less fewer
+who when where why
+how why
+he she
+his her
+him her
+greater less smaller
+larger smaller
+bigger smaller
+higher lower
+highest lowest
+upper lower
+better worse
+best worst
+faster slower
+fastest slowest
+older younger newer
+oldest youngest newest
+earlier later
+longer shorter
+cheaper dearer
+stronger weaker
+maximum minimum
+max min
+
+monday tuesday wednesday thursday friday saturday sunday
+january february march april may june july august september october november december
+spring summer autumn/fall winter
+north south east west
+morning noon evening night
+breakfast lunch dinner
+daily weekly monthly yearly/annually
+
+second minute hour day week month quarter year decade century
+millimeter/millimetre/mm centimeter/centimetre/cm meter/metre kilometer/kilometre/km \
+inch foot/feet yard mile
+milligram/mg gram kilogram/kilo/kg ounce/oz pound/lb ton/tonne
+milliliter/millilitre/ml liter/litre gallon pint quart cup tablespoon/tbsp teaspoon/tsp
+celsius fahrenheit kelvin
+kilobyte/kb megabyte/mb gigabyte/gb terabyte/tb
+dollar/usd euro/eur pound/gbp rupee/inr yen/jpy yuan/rmb
+
+accept decline
+add remove
+allow block
+approve deny
+archive restore
+arrive depart
+arrival departure
+backup restore
+begin finish
+buy rent
+buyer seller
+client server
+create delete
+encode decode
+encrypt decrypt
+enter leave exit
+entrance exit
+expand collapse
+fixed variable
+freeze thaw
+fresh frozen
+gain lose
+grant revoke
+inbound outbound
+inhale exhale
+input output
+insert delete
+landlord tenant
+lender borrower
+local remote
+merge split
+online offline
+permanent temporary
+prepaid postpaid
+profit loss
+promote demote
+read write
+save delete
+send receive
+single married
+start end finish
+
+acid base
+artery vein
+bacteria virus
+clockwise counterclockwise/anticlockwise
+proton neutron electron
+vegan vegetarian
+"""
+"""A line a group, with a slash between the forms of one word."""
+
+
+def _table(lines: str) -> dict[str, frozenset[str]]:
+    rivals: dict[str, set[str]] = {}
+    for line in lines.split("\n"):
+        words = [frozenset(map(stem, forms.split("/"))) for forms in line.split()]
+        for forms in words:
+            others = set(chain.from_iterable(words)) - forms
+            for form in forms:
+                rivals.setdefault(form, set()).update(others)
+    return {word: frozenset(others) for word, others in rivals.items()}
+
+
+_RIVALS_OF = _table(_RIVALS)
+_TURNING = ("un", "non", "dis", "il", "im", "in", "ir")
+_TURNING_AT = frozenset(prefix[0] for prefix in _TURNING)
+
+
+def are_rivals(new: Wording, old: Wording) -> bool:
+    """Whether a word of one question stands against a word of the other.
+
+    Example:
+        >>> from frugal_core.cache.wording import read
+        >>> are_rivals(read("How long is a mile in feet?"), read("How long is a mile in meters?"))
+        True
+        >>> are_rivals(read("How many km is a mile?"), read("How many kilometers is a mile?"))
+        False
+    """
+    only_new, only_old = set(new.words).difference(old.words), set(old.words).difference(new.words)
+    if not only_new or not only_old:
+        return False
+    stems_new = set(new.stems).difference(old.stems)
+    stems_old = set(old.stems).difference(new.stems)
+    if any(not stems_old.isdisjoint(_RIVALS_OF[s]) for s in stems_new if s in _RIVALS_OF):
+        return True
+    return _turns(only_new, only_old) or _turns(only_old, only_new)
+
+
+def _turns(ones: set[str], others: set[str]) -> bool:
+    """Whether a word stands among the others without its prefix, as "used" for "unused"."""
+    turned = (word.removeprefix(p) for word in ones if word[:1] in _TURNING_AT for p in _TURNING)
+    return any(len(word) > 2 and word in others for word in turned)
