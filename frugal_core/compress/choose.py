@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from frugal_core.compress.passages import LONGEST, units_of
@@ -74,17 +75,13 @@ def choose(task: Task) -> tuple[Texts, list[Part]]:
         if not units:  # white space
             return dict.fromkeys(task.texts, "") if task.is_text else {}, []
         order, repeated = _order(task, units, passages)
-        taken = select(
-            units, order, task.titles, math.floor(task.budget * task.word_ratio), task.count
-        )
+        most = math.floor(task.budget * task.word_ratio)
+        taken = select(units, order, task.titles, most, task.count, partial(_tokens, task, units))
         shortened: dict[int, str] = {}
         if task.word_ratio > 1:
             excess = _tokens(task, units, taken) - task.budget
             shortened = shorten(taken, units, task.question, excess, task.count)
-
-        def tokens_of(kept: Iterable[int]) -> int:
-            return _tokens(task, units, kept, shortened)  # noqa: B023  # called in this round
-
+        tokens_of = partial(_tokens, task, units, shortened=shortened)
         taken = trim(taken, task.budget, units, tokens_of)
         if taken and tokens_of(taken) <= task.budget:
             break

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def compress(
     given = as_documents(documents)
     _check(question, ratio, token_budget, on_overflow, word_ratio, cached_share, min_tokens)
     patterns = compile_patterns(protect)
-    count = count_tokens or default_counter()
+    count = cache(count_tokens or default_counter())  # much is counted twice
     embedder = None if embed is None else embedder_of(embed, id="compress")
     price = PriceBook.load(prices).price(model) if model else None
     if cached_share and price is None:

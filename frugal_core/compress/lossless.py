@@ -11,7 +11,8 @@ _JSON_START = re.compile(r'\{\s*"|\[\s*[\[{"]|\[\s*-?\d|\[\s*(?:true|false|null)
 _STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
 _FENCE = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(?:[\s\S]*?^[ \t]*\1[`~]*[ \t]*$|[\s\S]*\Z)"
-    r"|(?<!`)`[^`\n]{1,500}`(?!`)|<(pre|code)\b[^>\n]{0,200}>[\s\S]{0,4000}?</\2>",
+    r"|(?<!`)`[^`\n]{1,500}`(?!`)|<(pre|code)\b[^<>\n]{0,200}>"
+    r"[^<]*+(?:<(?!/?\2\b)[^<]*+)*+</\2>",
     re.M,
 )
 _PROGRAM = re.compile(r"(?:=|\breturn\b|\()[ \t]*\Z")

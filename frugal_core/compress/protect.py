@@ -9,27 +9,44 @@ from dataclasses import dataclass
 from frugal_core.compress.lossless import json_blocks
 from frugal_core.errors import FrugalError
 
+_LINE = r"\n(?![ \t\r]*\n)"  # a line end that ends no paragraph
+
+
+def _quoted(opening: str, closing: str, apostrophe: str = "(?!)") -> str:
+    """Finds what stands between two marks, within a paragraph."""
+    return rf"{opening}(?:[^{opening}{closing}\n]|{apostrophe}|{_LINE}){{1,500}}[{closing}]"
+
+
+_QUOTATIONS = "|".join(
+    [
+        r'"{3}[^\n]{1,500}?"{3}',
+        rf'"(?<![\w"]")(?=\S)(?:[^"\n]|{_LINE}){{1,500}}(?<=\S)"(?!\w)',
+        rf"'(?<![\w'’]')(?=\w)(?:[^'\n]|(?<=\w)'(?=\w)|{_LINE}){{1,300}}(?<=[\w.!?,])'(?!\w)",
+        _quoted("‘", "’", r"(?<=\w)’(?=\w)") + r"(?!\w)",
+        *map(
+            _quoted, "“„«»‚‹›”「『《", ["”", "“”", "»", "«", "‘’", "›", "‹", "”", "」", "』", "》"]
+        ),
+    ]
+)
 _WHOLE = re.compile(
-    r"""
-      (?P<fence> ^[ \t]*(?P<mark>`{3,}|~{3,}) [^\n]*\n
+    rf"""
+      (?P<fence> ^[ \t]*(?P<mark>`{{3,}}|~{{3,}}) [^\n]*\n
                  (?: [\s\S]*? ^[ \t]*(?P=mark)[`~]*[ \t]*$ | [\s\S]*\Z ) )
-    | (?P<block> ^(?P<indent>[ \t]*)
+    | (?P<block> ^(?P<indent>[ \t]*)(?!\s)
                  (?: (?:async\ |export\ )?(?:def|class|if|for|while|try|with|function|fn|func|impl
-                        |struct|public|private|protected|static|interface|enum|switch)\b[^\n]*[:{]
-                   | [^\n]*[({\[] ) [ \t]*\n
+                        |struct|public|private|protected|static|interface|enum|switch)\b[^\n]*[:{{]
+                   | [^\n]*[({{\[] ) [ \t]*\n
                  (?: (?P=indent)[ \t]+\S[^\n]*(?:\n|\Z) | [ \t]*\n )+
-                 (?: (?P=indent)[)}\]][^\n]* )? )                # code without a fence
-    | (?P<tagged> <(?P<tag>pre|code)\b[^>\n]{0,200}>[\s\S]{0,4000}?</(?P=tag)> )
-    | (?P<command> \\[A-Za-z]+ (?: \{[^{}\n]{0,200}\} )+ )        # LaTeX, no template variable
-    | (?P<variable> \{\{[^{}\n]{1,200}\}\} | \{%[^\n]{1,200}?%\}
-                  | (?<![\\^_}]) \$?\{(?:[^\W\d][\w.\[\]!:]{0,80}|\d{0,3})\}
-                  | <\|[^|\n]{1,40}\|> )
-    | (?P<code> (?<!`)`[^`\n]{1,500}`(?!`) )
+                 (?: (?P=indent)[)}}\]][^\n]* )? )  # code without a fence
+    | (?P<tagged> <(?P<tag>pre|code)\b[^<>\n]{{0,200}}>
+                  [^<]*+ (?: <(?!/?(?P=tag)\b)[^<]*+ )*+ </(?P=tag)> )
+    | (?P<command> \\[A-Za-z]+ (?: \{{[^{{}}\n]{{0,200}}\}} )+ )  # LaTeX, no template variable
+    | (?P<variable> \{{\{{[^{{}}\n]{{1,200}}\}}\}} | \{{%[^%\n]{{1,200}}%\}}
+                  | (?<![\\^_}}]) \$?\{{(?:[^\W\d][\w.\[\]!:]{{0,80}}|\d{{0,3}})\}}
+                  | <\|[^|\n]{{1,40}}\|> )
+    | (?P<code> (?<!`)`[^`\n]{{1,500}}`(?!`) )
     | (?P<url> (?:https?|ftp)://[^\s<>"“”「」（）]+ )
-    | (?P<quotation> "{3}[^\n]{1,500}?"{3}
-                   | (?<![\w"])"(?=\S)(?:[^"\n]|\n(?!\s*\n)){1,500}(?<=\S)"(?!\w)
-                   | “(?:[^”\n]|\n(?!\s*\n)){1,500}” | «[^»\n]{1,500}» | „[^“”\n]{1,500}[“”]
-                   | 「[^」\n]{1,500}」 | 『[^』\n]{1,500}』 )
+    | (?P<quotation> {_QUOTATIONS} )
     """,
     re.VERBOSE | re.MULTILINE,
 )

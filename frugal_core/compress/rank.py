@@ -154,20 +154,25 @@ def near_duplicates(units: Sequence[Unit], order: Sequence[int]) -> set[int]:
     in a name, a number or a negation alone are no duplicates.
     """
     seen: set[tuple[str, ...]] = set()
-    places: dict[str, set[int]] = {}  # of each content word, the units so far that have it
-    repeated = set()
+    likely = set()
     for index in order:
         text = units[index].text.lower()
-        words = text.split()
+        words: Sequence[str] = text.split()
         if len(words) < _SHINGLE:
-            words = list(text)  # no spaces between words, or few words
-        shingles = {tuple(words[i : i + _SHINGLE]) for i in range(len(words) - _SHINGLE + 1)}
-        content = content_words(text)
-        if shingles and sum(map(seen.__contains__, shingles)) >= _SEEN * len(shingles):
+            words = text  # no spaces between words, or few words
+        shingles = set(zip(*(words[i:] for i in range(_SHINGLE)), strict=False))
+        if shingles and len(shingles & seen) >= _SEEN * len(shingles):
+            likely.add(index)
+        seen |= shingles
+    repeated: set[int] = set()
+    places: dict[str, set[int]] = {}  # of each content word, the units so far that have it
+    for index in order if likely else ():
+        content = content_words(units[index].text)
+        if index in likely:
             having = sorted((places.get(word, set()) for word in content), key=len)
             if having and set.intersection(*having):
                 repeated.add(index)
-        seen |= shingles
+                continue  # what repeats this one repeats that one, too
         for word in content:
             places.setdefault(word, set()).add(index)
     return repeated

@@ -13,7 +13,7 @@ UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U0
 """Scripts that write no spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 
 _THAI = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-_CLOSING = "\"'”’»)\\]」』）】"
+_CLOSING = "\"'“‘”’»)\\]」』）】"
 _BOUNDARY = re.compile(
     rf"""
       (?P<line> \n\s* )

@@ -12,6 +12,7 @@ from frugal_core.tokens import Counter
 
 _PARAGRAPH = re.compile(r"\n[ \t]*\r?\n")
 _WORD = re.compile(r"(?<!\S)[a-z]+ ")
+_ROUNDS, _REST = 3, 0.02
 
 Texts = dict[int, str]
 """What is left of each document, by its number; where nothing is left, there is no entry."""
@@ -69,8 +70,12 @@ def select(
     titles: Sequence[str],
     budget: int,
     count: Counter,
+    tokens_of: Callable[[Sequence[int]], int],
 ) -> list[int]:
     """Take units in order as long as they fit; what does not fit is passed over.
+
+    They are counted one by one, which is more or less than what they have together: what was taken
+    last goes if it was too much, and what was left over is used in a few more rounds.
 
     Args:
         units: All units; those to be `kept` are taken whether they fit or not.
@@ -78,33 +83,53 @@ def select(
         titles: The title of each document, which costs tokens with its first unit.
         budget: Tokens that may be used.
         count: How tokens are counted.
+        tokens_of: Tokens of the whole text of some units.
 
     Returns:
-        Numbers of the units taken, in the order of taking. Their sum is counted unit by unit: the
-        whole text has to be counted again.
+        Numbers of the units taken, in the order of taking.
     """
-    used, taken, opened = 0, [], set()
-    for index in order:
-        unit = units[index]
-        title = titles[unit.document]
-        cost = count(f" {unit.text}")
-        if title and unit.document not in opened:
-            cost += count(f"[{title}]\n")
-        if unit.kept or used + cost <= budget:
-            taken.append(index)
-            used += cost
-            opened.add(unit.document)
+    costs = [count(f" {unit.text}") for unit in units]
+    opening = [count(f"[{title}]\n") if title else 0 for title in titles]
+    taken: list[int] = []
+    left = budget
+    for _ in range(_ROUNDS):
+        among = set(taken)
+        opened = {units[index].document for index in taken}
+        more: list[int] = []
+        for index in order:
+            unit = units[index]
+            cost = costs[index] + (0 if unit.document in opened else opening[unit.document])
+            if index not in among and (unit.kept or cost <= left):
+                more.append(index)
+                left -= cost
+                opened.add(unit.document)
+        taken = trim([*taken, *more], budget, units, tokens_of)
+        left = budget - tokens_of(taken)
+        if not more or left <= _REST * budget:
+            break
     return taken
 
 
 def trim(
-    taken: Sequence[int], budget: int, units: Sequence[Unit], tokens_of: Callable[[list[int]], int]
+    taken: Sequence[int],
+    budget: int,
+    units: Sequence[Unit],
+    tokens_of: Callable[[Sequence[int]], int],
 ) -> list[int]:
-    """Leave out what was taken last until the whole text is within the budget."""
-    left = list(taken)
-    while left and not units[left[-1]].kept and tokens_of(left) > budget:
-        left.pop()
-    return left
+    """Leave out what was taken last until the whole text is within the budget.
+
+    What must be kept stands first, and stays.
+    """
+    if tokens_of(taken) <= budget:
+        return list(taken)
+    fits, over = sum(units[index].kept for index in taken), len(taken)
+    while over - fits > 1:
+        middle = (fits + over) // 2
+        if tokens_of(taken[:middle]) <= budget:
+            fits = middle
+        else:
+            over = middle
+    return list(taken[:fits])
 
 
 def shorten(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import pairwise
 
 from frugal_core.cache.lexicon import stem
@@ -57,6 +58,7 @@ def terms(text: str) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=65_536)
 def _stem(word: str) -> str:
     """What forms of a word share; a number, or a name with one, has no forms."""
     return word if _DIGIT.search(word) else stem(word)[:_STEM]

@@ -19,6 +19,9 @@ def pieces(text: str, longest: int = 400) -> list[str]:
     [
         ["Dr. No was released in 1962.", "It cost $1.1 million!", "Why?"],
         ['He said "I came. I saw. I won."', "Then he left."],
+        ["“I came. I left,” he said.", "‘I don’t know. He’s here,’ she said.", "'No. Never.'"],
+        ["„Nein. Nie.“", "»Ja. Gut,« sagte er.", "« Non. Jamais », dit-il.", "”Nej. Aldrig.”"],
+        ["The dogs' bones are here.", "Don't cut.", "The '90s were good.", "It's O'Neil's."],
         ["See e.g. Fig. 3 by J. R. R. Tolkien of the U.S. Army.", "It is good."],
         ["The rate is 3.14 in v1.2.3.", "See https://a.b/c?d=1.2 for more.", "Ok."],
         ["Am 3. Oktober ist frei.", "Am 9. November 1989 fiel die Mauer."],
