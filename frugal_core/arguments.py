@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from frugal_core.errors import FrugalError
+from frugal_core.secrecy import without_user
 
 
 def sort_arguments(
@@ -57,9 +58,12 @@ def described(value: Any, model: Callable[[Any], str | None]) -> Any:
         model: What a framework's model is called; None for anything else.
 
     Returns:
-        Numbers and texts as they are, lists and mappings of descriptions, else a short text.
+        Numbers and texts as they are (addresses without users), lists and mappings of descriptions,
+        else a short text.
     """
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, str):
+        return without_user(value)
+    if value is None or isinstance(value, int | float):
         return value
     if isinstance(value, Mapping):
         return {str(name): described(one, model) for name, one in value.items()}

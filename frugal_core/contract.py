@@ -149,7 +149,18 @@ def _violation(schema: Mapping[str, Any], value: Any) -> str | None:
         worst = best_match(validator.iter_errors(value))
     except Exception:  # a schema that cannot be read is not the answer's fault
         return None
-    return None if worst is None else str(worst.message)[:200]
+    return None if worst is None else _words(worst)
+
+
+def _words(violation: Any) -> str:
+    """Where and how a schema is broken, without the value: a rejected draft is shown nowhere."""
+    where = ".".join(map(str, violation.absolute_path))
+    said, value = str(violation.message), repr(violation.instance)
+    if said.startswith(value):
+        said = f"{where or 'it'}{said.removeprefix(value)}"
+    elif where:
+        said = f"{where}: {said}"
+    return said[:200]
 
 
 @lru_cache(maxsize=256)

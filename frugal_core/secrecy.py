@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 _NAME = re.compile(
     r"(?:api|access|secret|private|account|subscription)[_-]?key|secret|password|credential"
@@ -30,3 +32,27 @@ def without_user(text: str) -> str:
         'http://host/v1'
     """
     return _USER.sub("", text)
+
+
+def without_secrets(value: Any, other: Callable[[Any], Any] = str) -> Any:
+    """A plain value without keys, tokens, headers and users of addresses, however deep.
+
+    Args:
+        value: Numbers and texts, lists and mappings of them.
+        other: What becomes of anything else.
+
+    Example:
+        >>> without_secrets({"extra_headers": {"x": "1"}, "user": "ada", "urls": ["http://a:b@c"]})
+        {'user': 'ada', 'urls': ['http://c']}
+    """
+    if isinstance(value, Mapping):
+        return {
+            name: without_secrets(one, other)
+            for name, one in value.items()
+            if not (is_secret(str(name)) or str(name).endswith("headers"))
+        }
+    if isinstance(value, list | tuple):
+        return [without_secrets(one, other) for one in value]
+    if isinstance(value, str):
+        return without_user(value)
+    return value if isinstance(value, int | float | None) else other(value)

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from langchain_core.language_models.chat_models import BaseChatModel
 from pydantic import BaseModel, SecretStr
 
 from frugal_core import arguments
+from frugal_core.secrecy import without_secrets
 
 _ADVICE = "What only the provider knows goes in model_kwargs or extra_body."
 
@@ -50,15 +52,27 @@ def sort_arguments(cls: type[BaseModel], given: Mapping[str, Any]) -> dict[str, 
 
 
 def serialisable(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The tier arguments that may be written down: no clients, and no headers (they hold keys)."""
+    """The tier arguments that may be written down: no clients, and nothing secret."""
     if not given:
         return {}
     fields = _chat_openai_fields()
-    return {
-        name: value
-        for name, value in given.items()
-        if name != "default_headers" and not (name in fields and fields[name].exclude)
-    }
+    kept = {n: value for n, value in given.items() if not (n in fields and fields[n].exclude)}
+    shown: dict[str, Any] = without_secrets(kept, public)
+    return shown
+
+
+def public(value: Any) -> Any:
+    """An argument as LangChain may write it down; a tier that holds secrets without them."""
+    if not isinstance(value, BaseChatModel):
+        return value
+    changes: dict[str, Any] = {}
+    for name in type(value).model_fields:
+        given = getattr(value, name)
+        if isinstance(given, str | Mapping | list):
+            shown = None if name.endswith("headers") else without_secrets(given, public)
+            if shown != given:
+                changes[name] = shown
+    return value.model_copy(update=changes) if changes else value
 
 
 def forwarded(model: BaseModel) -> dict[str, Any]:

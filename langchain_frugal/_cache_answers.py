@@ -30,7 +30,7 @@ from frugal_core.cache.answers import (
 )
 from frugal_core.cache.controls import CacheControls
 from langchain_frugal._cache_messages import is_text
-from langchain_frugal._replies import read_message
+from langchain_frugal._replies import no_usage, read_message
 
 
 class LangChainControls(CacheControls):
@@ -117,6 +117,29 @@ def hit_of(message: BaseMessage) -> Hit:
     return marked_hit(message.response_metadata, "response_metadata")
 
 
+def served(hit: ChatGeneration) -> ChatGeneration:
+    """A cascade's answer as a cache of LangChain's own gives it again: a fresh copy, and no bill.
+
+    Args:
+        hit: From any cache; those of ours are what they should be.
+    """
+    message = hit.message.model_copy(deep=True)
+    if not isinstance(message, AIMessage) or MARKER in message.response_metadata:
+        return hit
+    said = {"tool_calls": message.tool_calls, "content": message.content}
+    metadata = kept_metadata(message.response_metadata)
+    metadata["frugal"] = {**metadata.get("frugal", {}), "cached": True}
+    fresh = {
+        **renewed(said, [call["id"] for call in message.tool_calls]),
+        "response_metadata": metadata,
+        "usage_metadata": {**no_usage(), "total_cost": 0},  # by which LangChain tells a hit
+        "id": None,  # a graph would take a second message of this id for the first
+    }
+    return ChatGeneration(
+        message=message.model_copy(update=fresh), generation_info=hit.generation_info
+    )
+
+
 def _calls_tools(generation: Generation) -> bool:
     called = getattr(getattr(generation, "message", None), "tool_calls", None)
     return bool(called) or acts(generation.text)
@@ -171,7 +194,7 @@ def _unpack(packed: dict[str, Any], hit: Hit) -> Generation:
         **said,
         name=stored["name"],
         response_metadata={**stored["response_metadata"], MARKER: marker_of(hit)},
-        usage_metadata={"input_tokens": 0, "output_tokens": 0, "total_tokens": 0},
+        usage_metadata=no_usage(),
     )
     if stored["parsed"]:
         # LangChain's parser of OpenAI's structured outputs reads a dictionary here, and no content.

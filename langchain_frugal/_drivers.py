@@ -23,6 +23,7 @@ from langchain_frugal._replies import (
     bought_usage,
     final_message,
     is_text,
+    no_usage,
     passing,
     query_of,
     read_error,
@@ -115,7 +116,7 @@ class Call:
         unasked = [name for name in tier.draft_options if name not in self.kwargs]
         usage = self.usage
         if not self.asked:  # the student answered by itself: known to be nothing, not unknown
-            usage = UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0)
+            usage = no_usage()
         return final_message(outcome.reply, tier.name, usage, self.assembly.trail(outcome), unasked)
 
     def ask(self, ask: Ask) -> Reply | Failure:

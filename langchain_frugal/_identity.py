@@ -9,18 +9,18 @@ from uuid import uuid4
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
+from langchain_core.load import dumps
 
 from frugal_core import arguments
+from frugal_core.secrecy import without_secrets
+from langchain_frugal._arguments import public
 from langchain_frugal._tiers import CHAT_MODELS, ChatAssembly
 
 
 def identity(assembly: ChatAssembly, on_failure: str) -> dict[str, Any]:
     """What tells one cascade from another, for traces and cache keys."""
     plan = assembly.plan
-    tiers = [
-        {"name": tier.name, **(tier.model._identifying_params if tier.model else {})}
-        for tier in assembly.tiers
-    ]
+    tiers = [{"name": tier.name, **_parameters(tier.model)} for tier in assembly.tiers]
     shown: dict[str, Any] = {
         "tiers": tiers,
         "scorer": plan.scorer.id,
@@ -33,13 +33,21 @@ def identity(assembly: ChatAssembly, on_failure: str) -> dict[str, Any]:
     return {"model_name": assembly.tiers[-1].name, **shown, "fingerprint": digest.hexdigest()}
 
 
+def _parameters(model: BaseChatModel | None) -> dict[str, Any]:
+    if model is None:
+        return {}
+    shown: dict[str, Any] = without_secrets(model._identifying_params, public)
+    return shown
+
+
 def _words(model: BaseChatModel | None) -> str:
     """Everything that shapes a tier's answers, in words that may hold what must not be shown."""
     if model is None:
         return "student"
-    words = model._get_llm_string()
+    if model.is_lc_serializable():
+        return dumps(model)  # `_get_llm_string` of a changed copy speaks of its original
     # Two models that say nothing about themselves must not be taken for one.
-    return words if model.is_lc_serializable() or model._identifying_params else uuid4().hex
+    return model._get_llm_string() if model._identifying_params else uuid4().hex
 
 
 def described(value: Any) -> Any:

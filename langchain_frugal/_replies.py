@@ -26,6 +26,11 @@ from frugal_core.contract import ToolCall
 from langchain_frugal._contract import Contract
 
 
+def no_usage() -> UsageMetadata:
+    """The bill of what cost nothing; a new one, since a message's may be changed by its owner."""
+    return UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0)
+
+
 def query_of(messages: Sequence[BaseMessage]) -> str:
     """The question: the last human message and what tools have said since."""
     return question((_speaker(message), _text(message)) for message in reversed(messages))
@@ -69,9 +74,9 @@ def read_error(error: Exception) -> tuple[Failure, UsageMetadata | None]:
 
 
 def bought_usage(message: AIMessage) -> UsageMetadata | None:
-    """What a message cost; nothing if LangChain's cache gave it."""
+    """What a message cost; nothing if LangChain's cache gave it, None if that is not known."""
     usage = message.usage_metadata
-    return None if usage is None or _from_cache(usage) else usage
+    return no_usage() if usage is not None and _from_cache(usage) else usage
 
 
 def final_message(

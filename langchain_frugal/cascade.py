@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, cast
 
+from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from pydantic import ConfigDict, Field, SecretStr, SkipValidation, field_serializer
 
 from frugal_core.assembly import assemble
 from frugal_core.errors import FrugalError
 from frugal_core.fitted import Fitted
-from langchain_frugal._arguments import forwarded, serialisable, sort_arguments
+from frugal_core.secrecy import without_secrets
+from langchain_frugal._arguments import forwarded, public, serialisable, sort_arguments
 from langchain_frugal._identity import common_profile, described
 from langchain_frugal._model import CascadeModel
 from langchain_frugal._tiers import CHAT_MODELS, ChatAssembly, Tiers
@@ -25,8 +27,9 @@ _OBJECTS = (
     "prices",
     "request_timeout",
     "openai_api_key",
+    "openai_api_base",
 )
-"""Fields whose values need not be plain; they are shown in words."""
+"""Fields whose values need not be plain or may hold secrets; they are shown in words."""
 
 
 class FrugalCascadeLLM(Fitted, CascadeModel):
@@ -188,11 +191,19 @@ class FrugalCascadeLLM(Fitted, CascadeModel):
         written = serialisable(self.tier_arguments)
         return {**written, "fingerprint": self._identity["fingerprint"]}
 
+    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
+        """What LangChain writes down: no keys, no headers, no users of addresses."""
+        constructor: Any = super().to_json()
+        if "kwargs" in constructor:
+            given = constructor["kwargs"]
+            constructor["kwargs"] = {n: without_secrets(v, public) for n, v in given.items()}
+        return cast(SerializedConstructor, constructor)
+
     # Construction
 
     def _assemble(self) -> None:
         """Make what the calls need from the fields, now: whoever gave a wrong one is told here."""
-        for made in ("_assembly", "_identity"):
+        for made in ("_assembly", "_identity", "_serialized"):  # a copy has its original's
             self.__dict__.pop(made, None)
         profile = common_profile(self._assembly)
         if self.profile is None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from frugal_core import arguments
 from frugal_core.errors import FrugalError
 from frugal_core.scoring import FunctionScorer
-from frugal_core.secrecy import is_secret, without_user
+from frugal_core.secrecy import without_secrets
 from llama_index_frugal._tiers import MODELS
 
 _ADVICE = "What only the provider knows goes in additional_kwargs."
@@ -71,21 +71,6 @@ def written(value: Any) -> Any:
     if callable(value) and not hasattr(value, "judge"):
         return FunctionScorer(value).id  # says what the function does, not only what it is called
     return described(value)
-
-
-def without_secrets(value: Any) -> Any:
-    """A plain value without keys, tokens, headers and users of addresses, however deep."""
-    if isinstance(value, Mapping):
-        return {
-            name: without_secrets(one)
-            for name, one in value.items()
-            if not (is_secret(str(name)) or str(name).endswith("headers"))
-        }
-    if isinstance(value, list | tuple):
-        return [without_secrets(one) for one in value]
-    if isinstance(value, str):
-        return without_user(value)
-    return value if isinstance(value, int | float | None) else str(value)
 
 
 def plain(given: Mapping[str, Any]) -> dict[str, Any]:

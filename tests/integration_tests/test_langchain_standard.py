@@ -71,7 +71,7 @@ class _Cascade:
 
 
 _SERDES = pytest.mark.xfail(
-    reason="load() admits only classes in langchain-core's own mapping; see test_serialising.py"
+    reason="load() admits only classes in langchain-core's own mapping; see test_identity.py"
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.globals import set_llm_cache
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.load import dumps, load
@@ -29,6 +30,9 @@ def cache() -> Iterator[InMemoryCache]:
     set_llm_cache(shared)
     yield shared
     set_llm_cache(None)
+
+
+CALL: Any = {"name": "look", "args": {}}
 
 
 def openai_pair(**kwargs: Any) -> FrugalCascadeLLM:
@@ -58,6 +62,12 @@ def scored_by(power: int) -> FrugalCascadeLLM:
     return FrugalCascadeLLM(tiers=tiers, scorer=lambda q, a: 0.5**power)
 
 
+def changed_copy() -> tuple[FrugalCascadeLLM, FrugalCascadeLLM]:
+    llm = openai_pair()
+    llm._get_llm_string()  # LangChain keeps what it has written down
+    return llm, llm.model_copy(update={"threshold": 0.1})
+
+
 DIFFERENT = {
     "model": (openai_pair(), openai_pair(model="gpt-4.1")),
     "temperature": (openai_pair(), openai_pair(temperature=1)),
@@ -69,6 +79,7 @@ DIFFERENT = {
     "policy": (of_policy(digest="d1"), of_policy(digest="d2")),
     "scorer": (scored_by(0), FrugalCascadeLLM(tiers=[Fake(model="a"), Fake(model="b")])),
     "the scorer's closure": (scored_by(0), scored_by(1)),
+    "a changed copy": changed_copy(),
     "tiers that say nothing of themselves": (says("x"), says("y")),
 }
 
@@ -95,6 +106,29 @@ async def test_cached_answer_is_not_asked_for_again(cache: InMemoryCache) -> Non
     assert llm.invoke("Q").content == llm.invoke("Q").content == "right"
     assert (await llm.ainvoke("Q")).content == "right"
     assert len(cheap.calls) == 1
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["its own cache", "its tiers' caches"])
+async def test_a_hit_is_a_new_message_that_cost_nothing(own: bool) -> None:
+    """A graph would put a second message with the same id in the place of the first."""
+    kept, shared = InMemoryCache(), {} if own else {"cache": InMemoryCache()}
+    said = AIMessage([{"type": "text", "text": "so"}], tool_calls=[{**CALL, "id": "1"}])
+    tiers = [Fake(model="a", says=[said], **shared), Fake(model="b", says=[said], **shared)]
+    llm = FrugalCascadeLLM(tiers=tiers, scorer=right, cache=kept if own else None)
+    with get_usage_metadata_callback() as bought:
+        first, *hits = llm.invoke("Q"), llm.invoke("Q"), await llm.ainvoke("Q")
+    assert [len(tier.calls) for tier in tiers] == [1, 1]
+    assert bought.usage_metadata["b"]["total_tokens"] == 30
+    assert len({message.id for message in (first, *hits) if message.id}) == (1 if own else 3)
+    for hit in hits:
+        assert (hit.usage_metadata or {}).get("total_tokens") == 0
+        assert not any(s["input_tokens"] for s in hit.response_metadata["frugal"]["trail"])
+    if own:
+        assert hits[0].response_metadata["frugal"]["usd"] == 0
+        assert hits[0].response_metadata["frugal"]["cached"] is True
+        assert hits[0].tool_calls[0]["id"] != "1"
+        hits[0].content.append("spoilt")
+        assert llm.invoke("Q").content == first.content
 
 
 def test_what_a_tiers_cache_gives_was_not_bought(cache: InMemoryCache) -> None:
@@ -167,6 +201,31 @@ def test_dumping_hides_secrets_and_describes_objects() -> None:
         assert shown["scorer"] == "function right"
         assert shown["prices"] == {"gpt-4o": [1.0, 2.0]}
         assert secret not in json.dumps(shown) + repr(llm) + str(llm)
+
+
+SECRETS: dict[str, dict[str, Any]] = {
+    "user of the address": {"base_url": "http://me:sk-secret@127.0.0.1:9/v1"},
+    "headers": {"default_headers": {"Tenant": "sk-secret"}},
+    "query": {"default_query": {"api-key": "sk-secret"}},
+    "proxy": {"openai_proxy": "http://me:sk-secret@127.0.0.1:9"},
+    "headers of the call": {"model_kwargs": {"extra_headers": {"Tenant": "sk-secret"}}},
+    "body": {"extra_body": {"options": [{"access_token": "sk-secret"}]}},
+}
+
+
+@pytest.mark.parametrize("secret", list(SECRETS.values()), ids=list(SECRETS))
+@pytest.mark.parametrize("of_tier", [True, False])
+def test_nothing_secret_is_written_down(secret: dict[str, Any], of_tier: bool) -> None:
+    if of_tier:
+        tier = ChatOpenAI(model="gpt-4o", api_key=SecretStr("k"), **secret)
+        llm = FrugalCascadeLLM(tiers=[tier])
+    else:
+        llm = openai_pair(**secret)
+    shown = [dumps(llm), llm._get_llm_string(), str(llm._identifying_params), repr(llm)]
+    shown += [llm.model_dump_json(), dumps(llm.bind(stop=["x"]))]
+    assert "sk-secret" not in "".join(shown)
+    assert llm._get_llm_string() != openai_pair()._get_llm_string()
+    assert "sk-secret" in str(llm._assembly.tiers[-1].model), "the tier itself has it"
 
 
 @pytest.mark.parametrize("pickler", ["pickle", "cloudpickle"])

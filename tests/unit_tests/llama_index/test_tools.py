@@ -66,7 +66,7 @@ async def test_a_good_call_is_accepted(way: str) -> None:
     [
         (calling("look", bogus=1), "wrong arguments for look"),
         (calling("look", city="Paris", bogus=1), "wrong arguments for look"),
-        (calling("look", city=7), "wrong arguments for look: 7 is not of type 'string'"),
+        (calling("look", city=7), "wrong arguments for look: city is not of type 'string'"),
         (calling("jump"), "called an unknown tool: jump"),
         (ToolCallBlock(tool_name="look", tool_kwargs='{"city": "Par'), "not valid JSON"),
     ],
