@@ -111,22 +111,24 @@ async def test_cached_answer_is_not_asked_for_again(cache: InMemoryCache) -> Non
 @pytest.mark.parametrize("own", [True, False], ids=["its own cache", "its tiers' caches"])
 async def test_a_hit_is_a_new_message_that_cost_nothing(own: bool) -> None:
     """A graph would put a second message with the same id in the place of the first."""
-    kept, shared = InMemoryCache(), {} if own else {"cache": InMemoryCache()}
+    shared = None if own else InMemoryCache()
     said = AIMessage([{"type": "text", "text": "so"}], tool_calls=[{**CALL, "id": "1"}])
-    tiers = [Fake(model="a", says=[said], **shared), Fake(model="b", says=[said], **shared)]
-    llm = FrugalCascadeLLM(tiers=tiers, scorer=right, cache=kept if own else None)
+    tiers = [Fake(model=name, says=[said], cache=shared) for name in ("a", "b")]
+    llm = FrugalCascadeLLM(tiers=tiers, scorer=right, cache=InMemoryCache() if own else None)
     with get_usage_metadata_callback() as bought:
         first, *hits = llm.invoke("Q"), llm.invoke("Q"), await llm.ainvoke("Q")
     assert [len(tier.calls) for tier in tiers] == [1, 1]
     assert bought.usage_metadata["b"]["total_tokens"] == 30
     assert len({message.id for message in (first, *hits) if message.id}) == (1 if own else 3)
     for hit in hits:
-        assert (hit.usage_metadata or {}).get("total_tokens") == 0
+        assert hit.usage_metadata is not None
+        assert hit.usage_metadata["total_tokens"] == 0
         assert not any(s["input_tokens"] for s in hit.response_metadata["frugal"]["trail"])
     if own:
         assert hits[0].response_metadata["frugal"]["usd"] == 0
         assert hits[0].response_metadata["frugal"]["cached"] is True
         assert hits[0].tool_calls[0]["id"] != "1"
+        assert isinstance(hits[0].content, list)
         hits[0].content.append("spoilt")
         assert llm.invoke("Q").content == first.content
 
