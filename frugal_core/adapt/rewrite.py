@@ -125,7 +125,7 @@ def rewrite(
             fails, or the small one on more than half of the rows of a prompt.
     """
     promise = Promise.of(promise)
-    if not is_number(candidates) or candidates != int(candidates) or candidates < 1:
+    if not is_number(candidates) or candidates % 1 or candidates < 1:
         raise FrugalError(f"candidates {candidates!r}: a whole number >= 1 is expected")
     if spend.usd is not None and (price is None or proposer_price is None):
         raise FrugalError("spend in USD needs the prices of both models; or give Spend(calls=...)")
@@ -281,14 +281,16 @@ class _Bench:
         return sent, _ASSUMED_OUTPUT
 
     def dearest(self, rows: Sequence[Example]) -> float:
-        """USD of the dearest call to the small model so far; before the first, an estimate."""
+        """USD of the dearest call to the small model so far, in proportion to the longest of these
+        rows where that is longer; before the first, an estimate."""
         if self.price is None:
             return 0.0
-        seen = [reply for said in self.replies.values() for _, reply in said]
-        paid = [self.price.cost(r.input_tokens, r.output_tokens) for r in seen]
-        if max(paid, default=0.0) > 0:
-            return max(paid)
+        seen = [pair for said in self.replies.values() for pair in said]
+        paid = [self.price.cost(r.input_tokens, r.output_tokens) for _, r in seen]
         longest = max(rows, key=lambda row: len(row.text))
+        if max(paid, default=0.0) > 0:
+            before = max(len(row.text) for row, _ in seen)
+            return max(paid) * max(1.0, len(longest.text) / max(before, 1))
         return self.price.cost(*self._assumed(Try(self.original, longest)))
 
     def right(self, prompt: str) -> list[bool]:
