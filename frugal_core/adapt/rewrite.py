@@ -245,7 +245,7 @@ class _Bench:
         """
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
-            calls = self.purse.calls_left(self.dearest(some))
+            calls = self.purse.calls_left(self.dearest(some) * self._growth(some))
             some = some[: self.affordable(prompts, some, calls)]
             trials = [Try(prompt, row) for prompt in prompts for row in some]
             asked: list[Request] = [trial for trial in trials if self._recorded(trial) is None]
@@ -281,17 +281,21 @@ class _Bench:
         return sent, _ASSUMED_OUTPUT
 
     def dearest(self, rows: Sequence[Example]) -> float:
-        """USD of the dearest call to the small model so far, in proportion to the longest of these
-        rows where that is longer; before the first, an estimate."""
+        """USD of the dearest call to the small model so far; before the first, an estimate."""
         if self.price is None:
             return 0.0
-        seen = [pair for said in self.replies.values() for pair in said]
-        paid = [self.price.cost(r.input_tokens, r.output_tokens) for _, r in seen]
-        longest = max(rows, key=lambda row: len(row.text))
+        seen = [reply for said in self.replies.values() for _, reply in said]
+        paid = [self.price.cost(r.input_tokens, r.output_tokens) for r in seen]
         if max(paid, default=0.0) > 0:
-            before = max(len(row.text) for row, _ in seen)
-            return max(paid) * max(1.0, len(longest.text) / max(before, 1))
+            return max(paid)
+        longest = max(rows, key=lambda row: len(row.text))
         return self.price.cost(*self._assumed(Try(self.original, longest)))
+
+    def _growth(self, rows: Sequence[Example]) -> float:
+        """How many times as long as any asked before the longest of these rows is; at least 1."""
+        asked = [len(row.text) for said in self.replies.values() for row, _ in said]
+        longest = max(len(row.text) for row in rows)
+        return max(1.0, longest / max(*asked, 1)) if asked else 1.0
 
     def right(self, prompt: str) -> list[bool]:
         """Whether each row was answered right; a failed call is a wrong answer."""

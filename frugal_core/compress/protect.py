@@ -112,7 +112,7 @@ def protected_spans(
         ...  for s in protected_spans(text)]
         ['"No. Never."', '{name}']
     """
-    spans = []
+    spans: list[Span] = []
     for m in _WHOLE.finditer(text):
         if m["block"] and longest_block is not None and len(m[0]) > longest_block:
             spans += _opened(text, *m.span(), longest_block)
