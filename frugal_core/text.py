@@ -30,13 +30,6 @@ _TOKEN = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[$%]")
 _LONGEST = 600  # tokens; of a longer text the beginning and the end are read
 _SCAFFOLD_SHARE = 0.5
 
-LABELLED_QUESTION = re.compile(
-    r"^[ \t>*#]*(?:user(?:'s)? |the |my )?(?:question|query|q|frage|pregunta|domanda|вопрос|问题|"
-    r"問題|質問|คำถาม|질문)\**[ \t]*[:：]\**[ \t]*\n?[ \t]*(\S[^\n]*)",
-    re.IGNORECASE | re.MULTILINE,
-)
-"""Finds the question of a prompt that names it."""
-
 
 def words_of(text: str) -> list[str]:
     """The words of a text, case folded; of a very long one its beginning and its end.

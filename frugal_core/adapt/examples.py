@@ -131,7 +131,7 @@ class ExamplePool:
         for name, value, least in (("k", k, 0), ("token_budget", token_budget, 1)):
             if value is None:
                 continue
-            if not is_number(value) or value != int(value) or value < least:
+            if not is_number(value) or value % 1 or value < least:
                 raise FrugalError(f"{name} {value!r}: a whole number >= {least} is expected")
         if k is None and token_budget is None:
             raise FrugalError("examples: give k, token_budget, or both; all of them never fit")

@@ -49,7 +49,7 @@ class Grouping:
     def __post_init__(self) -> None:
         for name in ("group_size", "token_budget"):
             value = getattr(self, name)
-            if value is not None and (not is_number(value) or value != int(value) or value < 1):
+            if value is not None and (not is_number(value) or value % 1 or value < 1):
                 raise FrugalError(f"{name} {value!r}: a whole number >= 1 is expected")
 
     def accepts(self, answer: str) -> bool:

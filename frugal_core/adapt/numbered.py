@@ -86,32 +86,43 @@ def read_answers(text: str, n: int) -> dict[int, str]:
     """
     answers: dict[int, str | None] = {}
     pairs = _numbered_pairs(_THOUGHT.sub(" ", text))
-    if any(name == "0" or (name.isdecimal() and int(name) > n) for name, _ in pairs):
+    numbers = {str(i): i - 1 for i in range(1, n + 1)}
+    if any(name.isdecimal() and name not in numbers for name, _ in pairs):
         return {}  # it counts in another way than it was asked to: whose answers are these?
     for name, value in pairs:
-        position = int(name) - 1 if re.fullmatch("[1-9][0-9]{0,5}", name) else -1
-        if not 0 <= position < n:
+        if name not in numbers:
             continue
-        said = _written(value)
+        position, said = numbers[name], _written(value)
         answers[position] = said if answers.get(position, said) == said else None
     return {position: said for position, said in answers.items() if said is not None}
 
 
 def _numbered_pairs(text: str) -> list[tuple[str, Any]]:
     """The pairs of the object with the most numbers, the last of equals: drafts come first."""
-    starts = [found.start() for found in islice(re.finditer(r"\{", text), _TRIES)]
-    found = [_pairs(text, start) for start in starts]
-    return max(reversed(found), key=lambda pairs: sum(n.isdecimal() for n, _ in pairs), default=[])
+    best: list[tuple[str, Any]] = []
+    most = read = 0
+    for start in islice(re.finditer(r"\{", text), _TRIES):
+        if start.start() < read:
+            continue  # an answer that is an object, too, has its own numbers
+        pairs, end = _pairs(text, start.start())
+        numbers = sum(name.isdecimal() for name, _ in pairs)
+        if numbers:
+            read = end
+        if numbers >= most:
+            best, most = pairs, numbers
+    return best
 
 
-_THOUGHT = re.compile(r"<think(?:ing)?>[\s\S]*?</think(?:ing)?>", re.IGNORECASE)
+# A thought that does not end has no answer after it: what is in it are drafts.
+_THOUGHT = re.compile(r"<think(?:ing)?>[\s\S]*?(?:</think(?:ing)?>|\Z)", re.IGNORECASE)
 _TRIES = 200  # braces in a reply at which an object may begin
 _DECODER = json.JSONDecoder(strict=False)  # models write line breaks into strings as they are
 _SPACE = re.compile(r"\s*")
 
 
-def _pairs(text: str, at: int) -> list[tuple[str, Any]]:
-    """The pairs of the JSON object that begins at a position, as far as it can be read."""
+def _pairs(text: str, at: int) -> tuple[list[tuple[str, Any]], int]:
+    """The pairs of the JSON object that begins at a position, as far as it can be read, and how
+    far that is."""
     pairs: list[tuple[str, Any]] = []
     while 0 <= at < len(text) and text[at] != "}":
         try:
@@ -129,8 +140,8 @@ def _pairs(text: str, at: int) -> list[tuple[str, Any]]:
             break  # a number may have been cut in the middle
         pairs.append((name, value))
     if len(pairs) == 1 and isinstance(pairs[0][1], dict) and not pairs[0][0].isdigit():
-        return list(pairs[0][1].items())  # {"answers": {"1": ...}}
-    return pairs
+        pairs = list(pairs[0][1].items())  # {"answers": {"1": ...}}
+    return pairs, at
 
 
 def _after(text: str, at: int) -> int:

@@ -125,7 +125,7 @@ def rewrite(
             fails, or the small one on more than half of the rows of a prompt.
     """
     promise = Promise.of(promise)
-    if not is_number(candidates) or candidates != int(candidates) or candidates < 1:
+    if not is_number(candidates) or candidates % 1 or candidates < 1:
         raise FrugalError(f"candidates {candidates!r}: a whole number >= 1 is expected")
     if spend.usd is not None and (price is None or proposer_price is None):
         raise FrugalError("spend in USD needs the prices of both models; or give Spend(calls=...)")
@@ -245,7 +245,7 @@ class _Bench:
         """
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
-            calls = self.purse.calls_left(self.dearest(some))
+            calls = self.purse.calls_left(self.dearest(some) * self._growth(some))
             some = some[: self.affordable(prompts, some, calls)]
             trials = [Try(prompt, row) for prompt in prompts for row in some]
             asked: list[Request] = [trial for trial in trials if self._recorded(trial) is None]
@@ -290,6 +290,12 @@ class _Bench:
             return max(paid)
         longest = max(rows, key=lambda row: len(row.text))
         return self.price.cost(*self._assumed(Try(self.original, longest)))
+
+    def _growth(self, rows: Sequence[Example]) -> float:
+        """How many times as long as any asked before the longest of these rows is; at least 1."""
+        asked = [len(row.text) for said in self.replies.values() for row, _ in said]
+        longest = max(len(row.text) for row in rows)
+        return max(1.0, longest / max(*asked, 1)) if asked else 1.0
 
     def right(self, prompt: str) -> list[bool]:
         """Whether each row was answered right; a failed call is a wrong answer."""

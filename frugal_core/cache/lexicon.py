@@ -12,9 +12,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
 from typing import Any
+
+from frugal_core.wording import stem
+
+__all__ = ["KINSHIPS", "Lexicon", "english", "stem"]
 
 _SEVERAL = math.log(7)
 KINSHIPS = ("forms", "misspellings", "synonyms")
@@ -132,26 +136,6 @@ def _one_letter_apart(one: str, other: str) -> bool:
     a, b = one[start:], other[start:]
     swapped = a[:2] == b[:2][::-1] and a[2:] == b[2:]
     return a[1:] == b[1:] or a == b[1:] or a[1:] == b or swapped
-
-
-@lru_cache(maxsize=65_536)
-def stem(word: str) -> str:
-    """A lower-case word without its commonest English endings."""
-    if len(word) <= 3:
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    for ending in ("ing", "ed"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            base = word[: -len(ending)]
-            if len(base) > 3 and base[-1] == base[-2] and base[-1] not in "sl":
-                base = base[:-1]
-            return base.rstrip("e")
-    if word.endswith("es") and len(word) > 4 and word[-3] in "sxzh":
-        return word[:-2].rstrip("e")
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        word = word[:-1]
-    return word.rstrip("e") if len(word) > 4 else word
 
 
 @cache

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from frugal_core.compress.lossless import records
 from frugal_core.compress.passages import LONGEST, units_of
 from frugal_core.compress.rank import (
     Unit,
@@ -18,9 +19,11 @@ from frugal_core.compress.rank import (
 )
 from frugal_core.compress.select import Texts, assemble, render, select, shorten, trim
 from frugal_core.compress.values import Part
-from frugal_core.embedding import Embedder
 from frugal_core.errors import FrugalError
 from frugal_core.tokens import Counter
+
+if TYPE_CHECKING:
+    from frugal_core.embedding import Embedder
 
 Overflow = Literal["error", "keep", "drop"]
 """What to do if what is protected is over the budget: an error, keep it all the same, or let code,
@@ -61,17 +64,38 @@ class Task:
 def choose(task: Task) -> tuple[Texts, list[Part]]:
     """Keep the best sentences that fit; where not one fits, the best parts of sentences.
 
+    Of a text that is a JSON array of objects, whole objects are kept, in an array again.
+
     Returns:
         What is left of the documents, and all their parts.
 
     Raises:
         FrugalError: if what is protected, or the best part alone, is over the budget.
     """
+    rows = records(task.texts.get(0, "")) if len(task.titles) == 1 else []
+    return _choose_records(task, rows) if len(rows) > 1 else _choose(task)
+
+
+def _choose_records(task: Task, rows: Sequence[str]) -> tuple[Texts, list[Part]]:
+    def array(lines: str) -> str:
+        return f"[{lines.replace(chr(10), ',')}]"  # there is no line end in minified JSON
+
+    def count(lines: str) -> int:
+        return task.count(render({0: array(lines)}, task.titles))
+
+    texts, titles = dict(enumerate(rows)), [""] * len(rows)
+    texts, parts = _choose(replace(task, texts=texts, titles=titles, count=count, is_text=False))
+    return {0: array(render(texts, titles))}, [replace(part, document=0) for part in parts]
+
+
+def _choose(task: Task) -> tuple[Texts, list[Part]]:
     keeps_structure = task.is_text and task.on_overflow != "drop"
     whole = render(task.texts, task.titles)
     fitting = round(task.budget * len(whole) / max(1, task.count(whole)))  # letters in the budget
     for longest in (LONGEST, *(max(_SHORTEST, fitting // part) for part in (1, 2, 4))):
-        units, passages = units_of(task.texts, task.titles, task.patterns, longest, keeps_structure)
+        units, passages = units_of(
+            task.texts, task.titles, task.patterns, longest, keeps_structure, fitting // 2
+        )
         if not units:  # white space
             return dict.fromkeys(task.texts, "") if task.is_text else {}, []
         order, repeated = _order(task, units, passages)
@@ -101,7 +125,7 @@ def choose(task: Task) -> tuple[Texts, list[Part]]:
 def _order(
     task: Task, units: Sequence[Unit], passages: Sequence[str]
 ) -> tuple[list[int], set[int]]:
-    """Numbers of the units, best first, and apart those that only repeat what better ones say."""
+    """Numbers of the units, best first, and which of all only repeat what better ones say."""
     # What is kept anyway, the question in its prompt for one, is no measure for the others.
     free = [index for index, unit in enumerate(units) if not unit.kept]
     rest = [units[index] for index in free]
@@ -114,7 +138,17 @@ def _order(
     kept = [index for index, unit in enumerate(units) if unit.kept]
     ranked = kept + [free[index] for index in best]
     repeated = near_duplicates(units, ranked) - set(kept)
-    return [index for index in ranked if index not in repeated], repeated
+    order = [index for index in ranked if index not in repeated]
+    # The same words under another title say something else: they come last.
+    said = {(passages[units[index].passage], units[index].text) for index in order}
+    others = [
+        index
+        for index in ranked
+        if index in repeated
+        and len(task.titles) > 1
+        and (passages[units[index].passage], units[index].text) not in said
+    ]
+    return [*order, *others], repeated
 
 
 def _tokens(

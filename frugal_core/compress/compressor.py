@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frugal_core.compress.choose import Overflow, Task, choose
 from frugal_core.compress.lossless import minify_json
@@ -16,10 +16,12 @@ from frugal_core.compress.paying import why_unchanged
 from frugal_core.compress.protect import compile_patterns
 from frugal_core.compress.select import Texts, render
 from frugal_core.compress.values import Compression, Document, Part, as_documents
-from frugal_core.embedding import embedder_of
 from frugal_core.errors import FrugalError, is_number
 from frugal_core.pricing import PriceBook
 from frugal_core.tokens import Counter, default_counter
+
+if TYPE_CHECKING:
+    from frugal_core.embedding import Embedder
 
 Patterns = str | re.Pattern[str] | Iterable[str | re.Pattern[str]]
 
@@ -52,7 +54,9 @@ def compress(
 
     Code, URLs, numbers, quotations, JSON and template variables are kept whole or dropped whole. In
     one text, such as a prompt, code, JSON and template variables are always kept; in a list of
-    documents they stay or go with their relevance. What matches `protect` is always kept.
+    documents they stay or go with their relevance. What matches `protect` is always kept. Code
+    without a fence that is half as large as the budget goes by lines, and a text that is a JSON
+    array of objects by objects.
 
     Args:
         documents: A text, a document, or several; several are ranked against each other.
@@ -90,7 +94,7 @@ def compress(
     _check(question, ratio, token_budget, on_overflow, word_ratio, cached_share, min_tokens)
     patterns = compile_patterns(protect)
     count = cache(count_tokens or default_counter())  # much is counted twice
-    embedder = None if embed is None else embedder_of(embed, id="compress")
+    embedder = None if embed is None else _embedder(embed)
     price = PriceBook.load(prices).price(model) if model else None
     if cached_share and price is None:
         raise FrugalError("cached_share needs a price: name the model, and its price if it is new")
@@ -171,6 +175,12 @@ def _check(
     number("word_ratio", word_ratio, 1, _MOST_FROM_WORDS, f"a number from 1 to {_MOST_FROM_WORDS}")
     number("cached_share", cached_share, 0, 1, "a share from 0 to 1")
     number("min_tokens", min_tokens, 0, math.inf, "a number of tokens, 0 for none")
+
+
+def _embedder(embed: Any) -> Embedder:
+    from frugal_core.embedding import embedder_of  # NumPy takes longer to import than all the rest
+
+    return embedder_of(embed, id="compress")
 
 
 def _budget(before: int, ratio: float | None, token_budget: int | None) -> int | None:

@@ -49,6 +49,29 @@ def json_blocks(text: str) -> Iterator[tuple[int, int]]:
         position = end
 
 
+def records(text: str) -> list[str]:
+    """The objects of a JSON array of objects, as they stand; none where a text is anything else.
+
+    Example:
+        >>> records('[{"a":1},{"b":2}]')
+        ['{"a":1}', '{"b":2}']
+    """
+    found: list[str] = []
+    text, position = text.strip(), 1
+    while text.startswith("{", position) and text.startswith("["):
+        try:
+            _, end = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            return []
+        found.append(text[position:end])
+        position = end + 1
+        if text[end:] == "]":
+            return found
+        if not text.startswith(",", end):
+            return []
+    return []
+
+
 def minify_json(text: str) -> str:
     """Take the white space out of the JSON in a text; all else, and every value, stays as it is.
 

@@ -27,6 +27,7 @@ def units_of(
     patterns: Sequence[re.Pattern[str]],
     longest: int = LONGEST,
     keeps_structure: bool = False,
+    longest_block: int | None = None,
 ) -> tuple[list[Unit], list[str]]:
     """Cut documents into units, in passages with titles.
 
@@ -40,6 +41,7 @@ def units_of(
         patterns: What must be kept.
         longest: Letters of a unit.
         keeps_structure: Whether code, JSON and template variables must be kept, too.
+        longest_block: Letters from which code without a fence is opened between its lines.
 
     Returns:
         The units in order, and the titles of the passages by number.
@@ -52,7 +54,8 @@ def units_of(
     for number, text in texts.items():
         breaks = _passage_breaks(text) if single else []
         previous, place, heading = -1, 0, titles[number]
-        for piece in segment(text, protected_spans(text, patterns), longest):
+        spans = protected_spans(text, patterns, longest_block)
+        for piece in segment(text, spans, longest):
             new = previous < 0 or place >= _WINDOW or _one_between(breaks, previous, piece.start)
             if single and new:
                 heading = _heading(text, piece.start) or heading

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from frugal_core.compress.lossless import json_blocks
@@ -28,6 +28,8 @@ _QUOTATIONS = "|".join(
         ),
     ]
 )
+_LINE_OF_CODE = re.compile(r"[^\s][^\n]*")
+_GROUP = re.compile(r"\S[^\n]*(?:\n[ \t]*\S[^\n]*)*")
 _WHOLE = re.compile(
     rf"""
       (?P<fence> ^[ \t]*(?P<mark>`{{3,}}|~{{3,}}) [^\n]*\n
@@ -61,12 +63,14 @@ class Span:
         end: One past the last character.
         structure: Whether it is code, JSON or a template variable.
         demanded: Whether a pattern of the user asks for it.
+        apart: Whether a unit begins with it.
     """
 
     start: int
     end: int
     structure: bool = False
     demanded: bool = False
+    apart: bool = False
 
 
 def compile_patterns(
@@ -87,7 +91,9 @@ def compile_patterns(
         ) from error
 
 
-def protected_spans(text: str, patterns: Sequence[re.Pattern[str]] = ()) -> list[Span]:
+def protected_spans(
+    text: str, patterns: Sequence[re.Pattern[str]] = (), longest_block: int | None = None
+) -> list[Span]:
     """Code, JSON, URLs, quotations, template variables and the user's patterns, in order.
 
     Numbers need no span: nothing is ever cut between two characters of a word or a number.
@@ -95,6 +101,8 @@ def protected_spans(text: str, patterns: Sequence[re.Pattern[str]] = ()) -> list
     Args:
         text: Any text.
         patterns: What the user wants kept.
+        longest_block: Letters from which code without a fence is no longer whole: then its groups
+            of lines are, up to a blank line, and of a group that is longer its lines.
 
     Returns:
         Spans that do not overlap; those that did are one.
@@ -104,15 +112,26 @@ def protected_spans(text: str, patterns: Sequence[re.Pattern[str]] = ()) -> list
         ...  for s in protected_spans(text)]
         ['"No. Never."', '{name}']
     """
-    spans = [
-        Span(m.start(), m.end(), structure=bool(m["fence"] or m["tagged"] or m["variable"]))
-        for m in _WHOLE.finditer(text)
-    ]
+    spans: list[Span] = []
+    for m in _WHOLE.finditer(text):
+        if m["block"] and longest_block is not None and len(m[0]) > longest_block:
+            spans += _opened(text, *m.span(), longest_block)
+        else:
+            structure = bool(m["fence"] or m["tagged"] or m["variable"])
+            spans.append(Span(*m.span(), structure=structure))
     spans += [Span(start, end, structure=True) for start, end in json_blocks(text)]
     for pattern in patterns:
         found = (m.span() for m in pattern.finditer(text))
         spans += [Span(start, end, demanded=True) for start, end in found if end > start]
     return _merged(sorted(spans, key=lambda span: (span.start, -span.end)))
+
+
+def _opened(text: str, start: int, end: int, longest: int) -> Iterator[Span]:
+    """The groups of lines of some code; of a group that is too long, its lines."""
+    for group in _GROUP.finditer(text, start, end):
+        lines = _LINE_OF_CODE if len(group[0]) > longest else _GROUP
+        for line in lines.finditer(text, *group.span()):
+            yield Span(*line.span(), apart=line.start() == group.start())
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
@@ -125,6 +144,7 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
                 max(last.end, span.end),
                 last.structure or span.structure,
                 last.demanded or span.demanded,
+                last.apart,
             )
         merged.append(span)
     return merged

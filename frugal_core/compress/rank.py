@@ -8,9 +8,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from frugal_core.compress.words import answer_likeness, content_words, terms
-from frugal_core.embedding import Embedder
+
+if TYPE_CHECKING:
+    from frugal_core.embedding import Embedder
 
 _K1, _B = 1.2, 0.75
 _PASSAGE, _LIKENESS, _BRIDGE, _EMBEDDING = 0.7, 0.15, 1.0, 2.0

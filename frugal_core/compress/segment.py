@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import merge
 
 from frugal_core.compress.protect import Span
 
@@ -28,9 +29,17 @@ _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|No|Nos|Inc|Ltd|Co|Corp|Bros|e\.g|i\.e|etc|U\.S|U\.K|Gen|Col|"
     r"Lt|Sgt|Capt|Cmdr|Adm|Maj|Prof|Rev|Hon|Pres|Gov|Sen|Rep|Fig|Figs|Eq|Sec|Vol|Ch|pp|al|approx|ca|"
     r"cf|Mt|Ft|Ave|Blvd|Rd|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec|bzw|z\.B|Nr|Hr|Fr|Abs|"
-    r"Sra|Mme|Mlle)|(?:^|[\s(.])[^\W\d_]|(?:^|[\s(])\d{1,2})$"
+    r"Sra|Srta|Dra|Mme|Mlle|Mgr|Dott|Sig|Art|Mio|Mrd|Tsd|Kap|Bd|vgl|ggf|Str|ej|núm|pág|págs|Ud|Uds|"
+    r"млн|млрд|тыс|руб|стр|рис|ул|гг|проф)|(?:^|[\s(.])[^\W\d_]|(?:^|[\s(])\d{1,2})$"
 )
 _CLAUSE = re.compile(r"[,;:—–][ \t\n]+|[，、；：]\s*|\s+")
+# After a number: a magnitude, or a word as short as units are.
+_UNIT = re.compile(
+    r"[%‰°€$£¥]|[^\W\d_]{1,3}\b|(?:hundred|thousand|million|billion|trillion|percent|prozent|tausend|"
+    r"milliard|millón|millones|bilh|milh|тысяч|миллион|миллиард|процент)",
+    re.IGNORECASE,
+)
+_LEADS = re.compile(r"[$€£¥]$|(?<![^\W_])[A-Z]{3}$|\d per$")
 _WEIGHT = 3  # a character of an unspaced script says about as much as three letters
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _SHORTEST_THAI = 40  # characters; there a space may end a clause, a sentence, or set off a name
@@ -75,7 +84,8 @@ def segment(text: str, spans: Sequence[Span] = (), longest: int = 400) -> list[P
     """
     pieces: list[Piece] = []
     start, starts, ends = 0, [span.start for span in spans], [span.end for span in spans]
-    for end in [*_outside(_cuts(text), spans), len(text)]:
+    apart = (span.start for span in spans if span.apart)
+    for end in [*merge(_outside(_cuts(text), spans), apart), len(text)]:
         inside = spans[bisect_right(ends, start) : bisect_left(starts, end)]
         while start < end:
             cut = _shorter(text, start, end, inside, longest)
@@ -187,4 +197,14 @@ def _shorter(text: str, start: int, end: int, spans: Sequence[Span], longest: in
 
 
 def _in_number(text: str, low: int, high: int) -> bool:
-    return low > 0 and high < len(text) and text[low - 1].isdigit() and text[high].isdigit()
+    """Whether what stands here is inside a number, or between a number and its unit."""
+    if not low > 0 or high >= len(text):
+        return False
+    if text[low - 1].isdigit() and text[high].isdigit():
+        return True
+    if text[low:high] != " ":
+        return False
+    before = text[max(0, low - 24) : low]
+    if before[-1].isdigit():
+        return _UNIT.match(text, high) is not None
+    return _LEADS.search(before) is not None and (text[high].isdigit() or before.endswith("per"))

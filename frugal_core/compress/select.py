@@ -57,10 +57,8 @@ def assemble(
 
 
 def _joint(gap: str) -> str:
-    if _PARAGRAPH.search(gap):
-        return "\n\n"
-    if "\n" in gap:
-        return "\n"
+    if "\n" in gap:  # what is indented stays so
+        return ("\n\n" if _PARAGRAPH.search(gap) else "\n") + gap.rpartition("\n")[2]
     return " " if gap[:1].isspace() else ""
 
 

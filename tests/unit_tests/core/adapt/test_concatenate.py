@@ -232,7 +232,9 @@ def test_who_has_no_answer_bears_nothing() -> None:
     assert [bill.positions for bill in answers.bills] == [(0, 1, 3), (0, 1, 3)]
 
 
-@pytest.mark.parametrize(("name", "value"), [("group_size", 0), ("token_budget", 2.5)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("group_size", 0), ("group_size", float("inf")), ("token_budget", 2.5)]
+)
 def test_refuses_numbers_without_sense(name: str, value: Any) -> None:
     with pytest.raises(FrugalError, match=name):
         Grouping(**{name: value})
@@ -321,6 +323,9 @@ def test_groups_that_only_seem_as_good_pass_no_oftener_than_promised() -> None:
         ('{"1": "first"} No: {"1": "a", "2": "b"}', {0: "a", 1: "b"}),
         ('{"0": "a", "1": "b"}', {}),
         ('{"1": "a", "2": "b", "3": "c"}', {}),
+        ('<think>maybe {"1": "draft", "2": "draft"}', {}),
+        ('{"1": {"1": "x", "2": "y"}, "2": "b"}', {0: '{"1": "x", "2": "y"}', 1: "b"}),
+        (f'{{"{"9" * 5000}": "a", "1": "b"}}', {}),
     ],
 )
 def test_replies_that_think_aloud_or_count_otherwise(reply: str, answers: dict[int, str]) -> None:

@@ -86,6 +86,8 @@ def test_a_key_that_is_not_there_is_an_error() -> None:
         ({"k": -1}, "k -1"),
         ({"k": 1.5}, "k 1.5"),
         ({"k": True}, "k True"),
+        ({"k": float("nan")}, "k nan"),
+        ({"token_budget": float("inf")}, "token_budget inf"),
         ({"token_budget": 0}, "token_budget 0"),
         ({"k": None}, "give k, token_budget"),
         ({"diversity": 1.0}, "diversity 1.0"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -318,3 +320,42 @@ def test_json_in_code_stays_as_it_is(code: str) -> None:
 def test_a_long_sentence_of_many_tokens_is_cut(sentence: str, budget: int) -> None:
     found = compress([sentence, sentence[::-1]], sentence[:20], token_budget=budget)
     assert budget / 2 < found.tokens_after <= budget
+
+
+def test_long_code_without_a_fence_goes_by_groups_of_lines() -> None:
+    methods = [
+        f"    def method_{i}(self, value):\n        return self.helper_{i}(value) + {i}"
+        for i in range(30)
+    ]
+    code = "\n\n".join(["class Store:\n    size = 1", *methods])
+    found = compress(code, "What does method_17 return?", token_budget=200)
+    assert "return self.helper_17(value) + 17" in found.text
+    assert found.tokens_after > 150
+    lines = iter(code.splitlines())
+    assert all(line in lines for line in found.text.splitlines()), "whole, and in order"
+
+
+def test_an_array_of_records_loses_whole_records() -> None:
+    rows = [{"id": i, "city": f"Town {i}", "note": "a, b\n[c]"} for i in range(40)]
+    text = json.dumps(rows, indent=2)
+    found = compress(text, "Where is Town 17?", token_budget=200)
+    left = json.loads(found.text)
+    assert rows[17] in left and [row for row in rows if row in left] == left
+    assert 150 < found.tokens_after <= 200
+    assert len(found.parts) == len(rows) and {part.document for part in found.parts} == {0}
+    with pytest.raises(FrugalError, match="too small"):
+        compress(text, token_budget=5)
+
+
+def test_what_stands_under_several_titles_fills_what_is_left() -> None:
+    said = "Revenue grew by five percent in the year. Costs fell."
+    reports = [Document(said, f"Report {year}") for year in range(2015, 2021)]
+    assert len(compress(reports, "revenue", token_budget=60).documents) > 2
+    again = [Document(said, "Report"), Document(f"{said} Fine.", "Report")]
+    assert compress(again, "revenue", token_budget=22, count_tokens=words).text.count("fell") == 1
+
+
+def test_importing_is_light() -> None:
+    program = "import sys, frugal_core.compress; print({'numpy', 'scipy'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout.strip() == "set()", ran.stderr

@@ -24,6 +24,8 @@ def pieces(text: str, longest: int = 400) -> list[str]:
         ["The dogs' bones are here.", "Don't cut.", "The '90s were good.", "It's O'Neil's."],
         ["See e.g. Fig. 3 by J. R. R. Tolkien of the U.S. Army.", "It is good."],
         ["The rate is 3.14 in v1.2.3.", "See https://a.b/c?d=1.2 for more.", "Ok."],
+        ["Nach Art. 5 sind es z. B. 3,5 Mio. Euro.", "Das ist viel."],
+        ["La Sra. Gil vino, p. ej. Ayer.", "Стоит 5 млн. Это много."],
         ["Am 3. Oktober ist frei.", "Am 9. November 1989 fiel die Mauer."],
         ["नमस्ते दुनिया।", "यह दूसरा वाक्य है।"],
         ["هذا نص عربي.", "وهذه جملة ثانية؟", "نعم."],
@@ -90,6 +92,15 @@ def test_what_is_too_long_is_cut(text: str) -> None:
 def test_a_long_word_and_a_long_number_stay_whole() -> None:
     text = f"{'x' * 900} 12 345 678 {'y' * 900}"
     assert any("12 345 678" in piece for piece in pieces(text, longest=20))
+
+
+@pytest.mark.parametrize(
+    "amount", ["$1,299.99 per month", "3.5 million", "USD 450 million", "12 km", "3,5 Mio."]
+)
+def test_a_number_and_its_unit_stay_together(amount: str) -> None:
+    text = f"it is said that those who counted it all found {amount} of it in the end " * 3
+    for longest in range(24, 80):
+        assert sum(piece.count(amount) for piece in pieces(text, longest)) == 3
 
 
 @given(st.text(st.sampled_from("aB1 .!?\n\"'`{}[]()-。我ก、") | st.characters(), max_size=200))
