@@ -186,12 +186,12 @@ def certify_behind(
     doubt = (1 - confidence) / 10
     rest = lookups - exact
     share = upper_limit(rest, lookups, 1 - doubt) if 0 < exact <= lookups else 1.0
-    if share == 1.0:
+    if share > 0.99:  # too little to gain, and less confidence to pay for it
         return certify(evidence, error_bound, confidence)
     standing_for = math.floor(evidence.lookups / max(share, 1 / _SPARED))
     about = f"{evidence.about}, standing for {evidence.lookups / standing_for:.0%} of lookups"
     behind = replace(evidence, lookups=standing_for, about=about)
-    return certify(behind, error_bound, confidence + doubt)
+    return replace(certify(behind, error_bound, confidence + doubt), confidence=confidence)
 
 
 @cache

@@ -64,7 +64,7 @@ def test_what_the_exact_layer_answers_is_never_wrong(store: SQLiteStore) -> None
     assert half.threshold < all_new.threshold and half.upper <= 0.02
     assert all_new.lookups < half.lookups < 2 * all_new.lookups
     assert half.wrong / all_new.lookups == pytest.approx(2 * 0.02, abs=0.008)
-    assert "of lookups" in half.sentence
+    assert "with 95 % confidence" in half.sentence and "standing for 5" in half.sentence
     feedback.count({"lookup": 1_000_000, "exact": 1_000_000})
     feedback.counts()
     assert feedback.certificate().lookups == 5 * all_new.lookups
