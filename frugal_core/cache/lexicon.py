@@ -99,11 +99,14 @@ class Lexicon:
         Forms belong to one word. Of a misspelling, one letter apart, only the other stem is known:
         two unknown ones are more likely two names. Synonyms can mean the same.
         """
-        if self.opposites_among((one,), (other,)):
-            return ""
+        kind = self._kind(one, other)
+        # Few pairs come this far, and opposites take longer to look up.
+        return "" if kind and self.opposites_among((one,), (other,)) else kind
+
+    def _kind(self, one: str, other: str) -> str:
         if other in self.derived.get(one, _NONE) or _same_beginning(one, other):
             return "forms"
-        if _one_letter_apart(one, other) and self.knows(one) != self.knows(other):
+        if self.knows(one) != self.knows(other) and _one_letter_apart(one, other):
             return "misspellings"
         if not self.meanings.get(one, _NONE).isdisjoint(self.meanings.get(other, _NONE)):
             return "synonyms"

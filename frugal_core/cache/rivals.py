@@ -5,6 +5,7 @@ Dictionaries of opposites hold few of them, and to an embedder they are nearly t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import chain
 
 from frugal_core.cache.lexicon import stem
@@ -137,7 +138,6 @@ def _table(lines: str) -> dict[str, frozenset[str]]:
 
 _RIVALS_OF = _table(_RIVALS)
 _TURNING = ("un", "non", "dis", "il", "im", "in", "ir")
-_TURNING_AT = frozenset(prefix[0] for prefix in _TURNING)
 
 
 def are_rivals(new: Wording, old: Wording) -> bool:
@@ -155,12 +155,17 @@ def are_rivals(new: Wording, old: Wording) -> bool:
         return False
     stems_new = set(new.stems).difference(old.stems)
     stems_old = set(old.stems).difference(new.stems)
-    if any(not stems_old.isdisjoint(_RIVALS_OF[s]) for s in stems_new if s in _RIVALS_OF):
+    if any(not stems_old.isdisjoint(_RIVALS_OF[s]) for s in _RIVALS_OF.keys() & stems_new):
         return True
     return _turns(only_new, only_old) or _turns(only_old, only_new)
 
 
 def _turns(ones: set[str], others: set[str]) -> bool:
     """Whether a word stands among the others without its prefix, as "used" for "unused"."""
-    turned = (word.removeprefix(p) for word in ones if word[:1] in _TURNING_AT for p in _TURNING)
-    return any(len(word) > 2 and word in others for word in turned)
+    return any(not others.isdisjoint(_unturned(word)) for word in ones)
+
+
+@lru_cache(maxsize=16_384)
+def _unturned(word: str) -> tuple[str, ...]:
+    bases = (word.removeprefix(prefix) for prefix in _TURNING if word.startswith(prefix))
+    return tuple(base for base in bases if len(base) > 2)
