@@ -57,8 +57,10 @@ def assemble(
 
 
 def _joint(gap: str) -> str:
-    if "\n" in gap:  # what is indented stays so
-        return ("\n\n" if _PARAGRAPH.search(gap) else "\n") + gap.rpartition("\n")[2]
+    if "\n" in gap:
+        _, _, line = gap.rpartition("\n")
+        indent = line if line.isspace() else ""  # else what was left out stands in this line
+        return ("\n\n" if _PARAGRAPH.search(gap) else "\n") + indent
     return " " if gap[:1].isspace() else ""
 
 

@@ -120,6 +120,15 @@ def test_what_is_kept_stands_in_its_order_as_it_was(
     assert "".join(found.text.split()) == "".join("".join(kept).split())
 
 
+def test_what_was_left_out_is_no_indentation() -> None:
+    sentence = "River river river."
+    text = (
+        f'{sentence} River river river river. \n\n {sentence} Also {{"a": [1, 2]}} here. {sentence}'
+    )
+    found = compress(text, ratio=1.5)
+    assert found.text.startswith(f"{sentence}\n\nAlso")
+
+
 @settings(max_examples=60, deadline=None)
 @given(joined, st.integers(3, 60))
 def test_structure_of_a_single_text_is_always_kept(text: str, budget: int) -> None:
