@@ -16,10 +16,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from frugal_core.wording import stem
-
-__all__ = ["KINSHIPS", "Lexicon", "english", "stem"]
-
 _SEVERAL = math.log(7)
 KINSHIPS = ("forms", "misspellings", "synonyms")
 _NONE: frozenset[Any] = frozenset()

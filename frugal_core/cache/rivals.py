@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import chain
 
-from frugal_core.cache.lexicon import stem
 from frugal_core.cache.wording import Wording
+from frugal_core.wording import stem
 
 _RIVALS = """
 before after

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
-from frugal_core.cache.lexicon import KINSHIPS, Lexicon, stem
+from frugal_core.cache.lexicon import KINSHIPS, Lexicon
 from frugal_core.cache.marks import combining, marks, normalised, quotations, symbols
+from frugal_core.wording import stem
 
 _LETTERS = rf"[^\W\d_](?:[^\W\d_]|[{combining()}])*"
 _TOKEN = re.compile(rf"\d+(?:[.,:/]\d+)*|{_LETTERS}(?:['’]{_LETTERS})*|[$€£%+#*/=<>^|~]|-(?=\d)")
