@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from frugal_core.adapt.evidence import certify, discordant
 from frugal_core.adapt.proposing import ask_for_prompts, read_prompts
 from frugal_core.adapt.rows import Example, split_examples
-from frugal_core.adapt.spending import Propose, Purse, Request, Spend, Try, metered
+from frugal_core.adapt.spending import Left, Propose, Purse, Request, Spend, Try, metered
 from frugal_core.cascade import Failure, Reply
 from frugal_core.certifying import Certificate, Promise, rows_needed
 from frugal_core.errors import FrugalError, describe, is_number
@@ -168,11 +168,11 @@ def _sift(
     """Sequential halving: the proposal that looks best, or None if none looks acceptable."""
     alive = list(usable)
     rounds = max(1, math.ceil(math.log2(len(alive))))
-    calls = bench.purse.calls_left(bench.dearest(search)) * (1 - _TEST_SHARE) / rounds
+    limit = bench.purse.left((1 - _TEST_SHARE) / rounds)
     used = 0
     for number in range(1, rounds + 1):
         fresh = search[used : used + math.ceil(len(search) / rounds)]
-        fresh = fresh[: bench.affordable([bench.original, *alive], fresh, calls)]
+        fresh = fresh[: bench.affordable([bench.original, *alive], fresh, limit)]
         used += len(fresh)
         yield from bench.run([bench.original, *alive], fresh)
         # A cheaper prompt is worth epsilon of accuracy for the whole of the original's price.
@@ -198,9 +198,7 @@ def _test(
     cheaper = bench.cost(winner) < bench.cost(bench.original)
     asked = promise if cheaper else Promise(0.0, promise.confidence)
     first = len(bench.replies[winner])  # as many as the original has
-    calls = bench.purse.calls_left(bench.dearest(test))
-    n = bench.affordable([bench.original, winner], test, calls)
-    yield from bench.run([bench.original, winner], test[:n])
+    yield from bench.run([bench.original, winner], test)
     # A row on which the original's call failed says nothing; the winner's failures count.
     served = [isinstance(reply, Reply) for _, reply in bench.replies[bench.original]]
     ours, theirs = (
@@ -236,6 +234,8 @@ class _Bench:
     price: Price | None
     replies: dict[str, list[tuple[Example, Reply | Failure]]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    stretch: float = 0.0
+    longest_answer: int = 0
 
     def run(self, prompts: Sequence[str], rows: Sequence[Example]) -> _Step:
         """Ask every row under every prompt.
@@ -243,11 +243,12 @@ class _Bench:
         Some rows at a time, so that the prompts stay comparable if the money runs out, and prompt
         by prompt, so that the provider reads its beginning from its cache.
         """
-        for start in range(0, len(rows), _AT_ONCE):
-            some = rows[start : start + _AT_ONCE]
-            calls = self.purse.calls_left(self.dearest(some) * self._growth(some))
-            some = some[: self.affordable(prompts, some, calls)]
-            trials = [Try(prompt, row) for prompt in prompts for row in some]
+        waiting = list(rows)
+        while waiting:
+            size = _AT_ONCE if self.longest_answer else 1  # nothing is known of the answers yet
+            some, waiting = waiting[:size], waiting[size:]
+            fit = self.affordable(prompts, some, self.purse.left())
+            trials = [Try(prompt, row) for prompt in prompts for row in some[:fit]]
             asked: list[Request] = [trial for trial in trials if self._recorded(trial) is None]
             replies = iter((yield asked) if asked else ())
             for trial in trials:
@@ -255,7 +256,11 @@ class _Bench:
                 if reply is None:
                     reply = metered(next(replies), self._assumed(trial)[0])
                     self.purse.pay(trial, reply)
+                self.stretch = max(self.stretch, reply.input_tokens / self._assumed(trial)[0])
+                self.longest_answer = max(self.longest_answer, reply.output_tokens)
                 self.replies.setdefault(trial.prompt, []).append((trial.row, reply))
+            if fit < len(some):
+                break
         for prompt in prompts:
             said = [reply for _, reply in self.replies.get(prompt, [])]
             failed = [reply for reply in said if isinstance(reply, Failure)]
@@ -265,11 +270,15 @@ class _Bench:
                     f"{describe(failed[0].error)}"
                 ) from failed[0].error
 
-    def affordable(self, prompts: Sequence[str], rows: Sequence[Example], calls: float) -> int:
-        """How many of the rows can be asked under every prompt with so many calls."""
+    def affordable(self, prompts: Sequence[str], rows: Sequence[Example], limit: Left) -> int:
+        """How many of the rows can be asked under every prompt within the limit."""
+        calls, usd = limit
         for number, row in enumerate(rows):
-            calls -= sum(self._recorded(Try(prompt, row)) is None for prompt in prompts)
-            if calls < 0:
+            trials = [Try(prompt, row) for prompt in prompts]
+            trials = [trial for trial in trials if self._recorded(trial) is None]
+            calls -= len(trials)
+            usd -= sum(self._reckoned(trial) for trial in trials)
+            if calls < 0 or usd < 0:
                 return number
         return len(rows)
 
@@ -280,22 +289,15 @@ class _Bench:
         sent = estimate_tokens(trial.prompt) + estimate_tokens(trial.row.text) + _OVERHEAD
         return sent, _ASSUMED_OUTPUT
 
-    def dearest(self, rows: Sequence[Example]) -> float:
-        """USD of the dearest call to the small model so far; before the first, an estimate."""
+    def _reckoned(self, trial: Try) -> float:
+        """USD of a call: its length, at the most tokens per estimated one and the longest answer
+        that were seen so far."""
         if self.price is None:
             return 0.0
-        seen = [reply for said in self.replies.values() for _, reply in said]
-        paid = [self.price.cost(r.input_tokens, r.output_tokens) for r in seen]
-        if max(paid, default=0.0) > 0:
-            return max(paid)
-        longest = max(rows, key=lambda row: len(row.text))
-        return self.price.cost(*self._assumed(Try(self.original, longest)))
-
-    def _growth(self, rows: Sequence[Example]) -> float:
-        """How many times as long as any asked before the longest of these rows is; at least 1."""
-        asked = [len(row.text) for said in self.replies.values() for row, _ in said]
-        longest = max(len(row.text) for row in rows)
-        return max(1.0, longest / max(*asked, 1)) if asked else 1.0
+        sent, received = self._assumed(trial)
+        if self.longest_answer:
+            sent, received = math.ceil(sent * self.stretch), self.longest_answer
+        return self.price.cost(sent, received)
 
     def right(self, prompt: str) -> list[bool]:
         """Whether each row was answered right; a failed call is a wrong answer."""

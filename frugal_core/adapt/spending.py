@@ -11,16 +11,15 @@ from frugal_core.errors import FrugalError, is_number
 from frugal_core.pricing import Price
 from frugal_core.tokens import estimate_tokens
 
-_ENDLESS = 10**9  # calls that cost nothing
-
 
 @dataclass(frozen=True)
 class Spend:
     """The most that a search may cost; both limits hold.
 
     Args:
-        usd: In USD, of both models together. A call is only made if it fits at the price of the
-            dearest so far.
+        usd: In USD, of both models together. What a call costs is known after it: it is only made
+            if it fits with an answer as long as the longest so far, so the last calls (eight rows
+            at most) can go over by what their answers are longer than any before.
         calls: In calls, of both models together.
 
     Raises:
@@ -56,6 +55,9 @@ class Try:
 
 Request = Propose | Try
 
+Left = tuple[float, float]
+"""Calls and USD."""
+
 
 @dataclass
 class Purse:
@@ -84,12 +86,11 @@ class Purse:
             or self.usd + price.cost(sent, received) <= self.spend.usd
         )
 
-    def calls_left(self, usd: float) -> float:
-        """How many calls at this price may still be made."""
-        left = math.inf if self.spend.calls is None else self.spend.calls - self.calls
-        if self.spend.usd is not None and usd > 0:
-            left = min(left, int((self.spend.usd - self.usd) / usd))
-        return min(max(left, 0), _ENDLESS)
+    def left(self, share: float = 1.0) -> Left:
+        """A share of the calls and the USD that may still be spent."""
+        calls = math.inf if self.spend.calls is None else self.spend.calls - self.calls
+        usd = math.inf if self.spend.usd is None else self.spend.usd - self.usd
+        return calls * share, usd * share
 
     def pay(self, request: Request, reply: Reply | Failure) -> None:
         """Count a call."""

@@ -167,8 +167,9 @@ async def test_a_cancelled_call_is_not_waited_for(scripted: StartScripted, door:
         cached = {}
         set_llm_cache(FrugalCache(":memory:"))
     leader = asyncio.create_task(llm.ainvoke(ASKED, cached))
-    while not server.calls["m"]:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while not server.calls["m"]:
+            await asyncio.sleep(0.01)
     followers = [asyncio.create_task(llm.ainvoke(ASKED, cached)) for _ in range(3)]
     await asyncio.sleep(0.05)
     followers.pop().cancel()
@@ -197,8 +198,9 @@ async def test_a_synchronous_call_in_an_event_loop_does_not_block_it(
     server = scripted({"m": gate})
     llm, cached = chat(server), with_(callback())
     leader = asyncio.create_task(llm.ainvoke(ASKED, cached))
-    while not gate.asked.is_set():
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while not gate.asked.is_set():
+            await asyncio.sleep(0.01)
     gate.open.set()
     assert llm.invoke(ASKED, cached).content == "fine"  # the leader cannot go on meanwhile
     assert (await leader).content == "fine"

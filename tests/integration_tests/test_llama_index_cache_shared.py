@@ -301,8 +301,9 @@ async def test_a_cancelled_call_is_not_waited_for(
     server = scripted({MODEL: [Answer("late", delay=60), "fine"]})
     opened = door(server.base_url)
     leader = asyncio.create_task(opened.aask(ASKED))
-    while not server.calls[MODEL]:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while not server.calls[MODEL]:
+            await asyncio.sleep(0.01)
     followers = [asyncio.create_task(opened.aask(ASKED)) for _ in range(3)]
     await asyncio.sleep(0.05)
     leader.cancel()

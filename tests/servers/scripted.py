@@ -15,6 +15,7 @@ request it received and every token it billed.
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import sys
@@ -41,16 +42,19 @@ from tests.servers.replies import (
 
 __all__ = ["Answer", "Behaviour", "Fault", "Request", "ScriptedServer", "ToolCall", "Usage"]
 
+_servers = itertools.count(1)
+
 
 class ScriptedServer:
-    """Serves ``/v1/chat/completions`` and ``/v1/models`` while its ``with`` block lasts.
+    """Serves ``chat/completions`` and ``models`` under its ``base_url`` while its ``with`` block lasts.
 
     Args:
         script: A behaviour for each model name (other names get 404), or one for all of them.
         api_key: If given, any other key gets 401.
 
     Attributes:
-        base_url: What to give an OpenAI client as ``base_url``.
+        base_url: What to give an OpenAI client as ``base_url``; no two servers share one.
+        path: The path in it.
         requests: All requests in order of arrival.
         errors: What behaviour functions raised.
 
@@ -68,7 +72,10 @@ class ScriptedServer:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._http = _HTTPServer(self)
-        self.base_url = f"http://127.0.0.1:{self._http.server_port}/v1"
+        # LangChain keeps its HTTP clients by address for as long as the process lives. A port that
+        # is given out again must not bring back a client whose event loop is closed.
+        self.path = f"/{next(_servers)}/v1"
+        self.base_url = f"http://127.0.0.1:{self._http.server_port}{self.path}"
 
     def __enter__(self) -> ScriptedServer:
         # The default poll interval would make every test wait half a second at the end.
@@ -188,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the test output clean."""
 
     def do_GET(self) -> None:
-        if self.path == "/v1/models":
+        if self.path == f"{self.server.owner.path}/models":
             models = [{"id": name, "object": "model"} for name in self.server.owner.models]
             self._send(200, json.dumps({"object": "list", "data": models}))
         else:
@@ -196,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path == "/v1/chat/completions":
+        if self.path == f"{self.server.owner.path}/chat/completions":
             self._complete(content)
         else:
             self._send_error(Fault.http(404, f"No such path: {self.path}"))

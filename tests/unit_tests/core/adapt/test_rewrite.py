@@ -115,6 +115,29 @@ def test_never_spends_more_than_stated(usd: float) -> None:
     assert usd / 3 < paid <= usd
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_rows_of_very_different_lengths_cost_what_they_cost(seed: int) -> None:
+    draw = random.Random(seed)
+    uneven = [
+        Example(f"question {i} " + "word " * int(draw.paretovariate(1.2)), "yes")
+        for i in range(2000)
+    ]
+    models = Models({ORIGINAL: 0.8} | {f"Prompt {i}": 0.85 for i in range(4)}, seed)
+
+    def by_length(request: Request) -> Reply:
+        reply = models(request)
+        assert isinstance(reply, Reply)
+        if isinstance(request, Propose):
+            return reply
+        return Reply(reply.text, 2 * len(request.row.text.split()) + 9, 1)
+
+    usd = 0.03
+    loop = rewrite(ORIGINAL, uneven, spend=Spend(usd=usd), price=SMALL, proposer_price=LARGE)
+    found = drive(loop, by_length)
+    assert found.usd is not None
+    assert usd / 3 < found.usd <= usd
+
+
 def test_halving_spends_more_on_better_prompts() -> None:
     accuracy = {ORIGINAL: 0.7} | {f"Prompt {i}": 0.3 + 0.08 * i for i in range(8)}
     found = search(Models(accuracy), spend=Spend(calls=800))
