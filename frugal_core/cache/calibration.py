@@ -72,9 +72,11 @@ class CacheCertificate:
         confidence: Probability that the promise holds, over the judged lookups.
         threshold: Score from which on an answer is served; infinite if nothing can be served.
         lookups, hits, wrong: Judged lookups; those served at this threshold; those served wrongly.
-        upper: Upper confidence limit of wrong / lookups.
+        upper: Upper confidence limit of the share of all lookups that are served wrongly.
         about: What was judged.
         date: Day on which this was computed.
+        exact: Share of all lookups that the exact layer answers at least, and never wrongly; the
+            judged ones are such as it does not answer.
     """
 
     error_bound: float
@@ -86,6 +88,7 @@ class CacheCertificate:
     upper: float
     about: str
     date: str
+    exact: float = 0.0
 
     @property
     def serves(self) -> bool:
@@ -101,11 +104,12 @@ class CacheCertificate:
                 f"cannot show that at most {100 * self.error_bound:g} % of lookups would be wrong"
             )
         per_hit = 100 * self.wrong / self.hits if self.hits else 0.0
+        exact = f"{100 * self.exact:.0f} % are answered from the exact layer; of the others "
         return (
             f"with {100 * self.confidence:g} % confidence at most {100 * self.error_bound:g} % of "
-            f"lookups are served a wrong answer by meaning: {self.wrong:,} wrong in "
-            f"{self.lookups:,} judged lookups, {per_hit:.1f} % of the {self.hits:,} hits "
-            f"({self.about}); holds for the same kind of traffic"
+            f"lookups are served a wrong answer by meaning: {exact if self.exact else ''}"
+            f"{self.wrong:,} wrong in {self.lookups:,} judged lookups, {per_hit:.1f} % of the "
+            f"{self.hits:,} hits ({self.about}); holds for the same kind of traffic"
         )
 
 
@@ -177,21 +181,25 @@ def certify_behind(
         error_bound, confidence: See `certify`; the bound is one on all lookups.
 
     Example:
-        >>> evidence = Evidence(np.array([0.9]), np.array([False]), 1000, "mine")
-        >>> certify_behind(evidence, 0, 0, 0.01).lookups
-        1000
-        >>> certify_behind(evidence, 10_000, 5_000, 0.01).lookups
-        1949
+        >>> evidence = Evidence(np.array([0.9, 0.8]), np.array([False, True]), 1000, "mine")
+        >>> certify_behind(evidence, 0, 0, 0.004).hits  # one wrong answer would be too much
+        1
+        >>> certify_behind(evidence, 10_000, 5_000, 0.004).hits
+        2
     """
     doubt = (1 - confidence) / 10
-    rest = lookups - exact
-    share = upper_limit(rest, lookups, 1 - doubt) if 0 < exact <= lookups else 1.0
-    if share > 0.99:  # too little to gain, and less confidence to pay for it
+    rest = upper_limit(lookups - exact, lookups, 1 - doubt) if 0 < exact <= lookups else 1.0
+    if rest > 0.99:  # too little to gain, and less confidence to pay for it
         return certify(evidence, error_bound, confidence)
-    standing_for = math.floor(evidence.lookups / max(share, 1 / _SPARED))
-    about = f"{evidence.about}, standing for {evidence.lookups / standing_for:.0%} of lookups"
-    behind = replace(evidence, lookups=standing_for, about=about)
-    return replace(certify(behind, error_bound, confidence + doubt), confidence=confidence)
+    rest = max(rest, 1 / _SPARED)
+    found = certify(evidence, error_bound / rest, confidence + doubt)
+    return replace(
+        found,
+        error_bound=error_bound,
+        confidence=confidence,
+        upper=found.upper * rest,
+        exact=1 - rest,
+    )
 
 
 @cache
