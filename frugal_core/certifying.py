@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from frugal_core.errors import FrugalError, is_number
 
@@ -132,45 +132,47 @@ def critical_value(n: int, epsilon: float, alpha: float) -> float:
     H0), the joint distribution of the discordant pairs is enumerated and the alpha-quantile of Z is
     read off; the smallest over the grid counts.
     """
-    worst = float(stats.norm.ppf(alpha))
+    worst = float(special.ndtri(alpha))
     if n * epsilon >= _MANY_PAIRS:
         return worst
     largest, few = (1 - epsilon) / 2, min((1 - epsilon) / 2, _MANY_PAIRS / n)
     grid = [0.0, *np.geomspace(0.02 / n, few, 80), *np.linspace(few, largest, 12)]
     for q in grid:
         z, p = _null_distribution(n, epsilon, float(q))
+        low = z <= worst + 1e-9
+        z, p = z[low], p[low]
+        if p.sum() <= alpha:
+            continue
         order = np.argsort(z, kind="stable")
         z, p = z[order], p[order]
         # Ties of Z are one event: take a value only if all of it fits under alpha.
         last_of_tie = np.append(np.diff(z) > 1e-12, True)
-        reached = np.cumsum(p)[last_of_tie]
-        fits = reached <= alpha
-        if fits.all():
-            continue
-        values = z[last_of_tie]
-        first_over = int(np.argmin(fits))
+        fits = np.cumsum(p)[last_of_tie] <= alpha
+        first_over = float(z[last_of_tie][int(np.argmin(fits))])
         # Everything below the first value that does not fit may be accepted.
-        worst = min(worst, float(np.nextafter(values[first_over], -math.inf)) - 1e-9)
+        worst = min(worst, float(np.nextafter(first_over, -math.inf)) - 1e-9)
     return worst
 
 
 def _null_distribution(n: int, epsilon: float, q: float) -> tuple[np.ndarray, np.ndarray]:
     """Z and its probabilities at P(gain) = q, P(loss) = q + epsilon, over all likely pairs."""
     loss = q + epsilon
+    b, c = _likely(n, loss)[:, None], _likely(n, q)[None, :]
+    rest = n - b - c
+    possible = rest >= 0
+    rest = np.maximum(rest, 0)
+    log_p = special.xlogy(b, loss) + special.xlogy(c, q) + special.xlogy(rest, max(1 - loss - q, 0))
+    log_p -= sum(special.gammaln(k + 1) for k in (b, c, rest)) - special.gammaln(n + 1)
+    z = tango_z(b, c, n, epsilon)
+    return z[possible], np.exp(log_p[possible])
 
-    def window(p: float, m: int) -> np.ndarray:
-        low, high = stats.binom.ppf([1e-9, 1 - 1e-9], m, p)
-        return np.arange(int(low), int(high) + 1)
 
-    b = window(loss, n)
-    p_b = stats.binom.pmf(b, n, loss)
-    c = window(q, n)
-    # Rounding may make it a little more than 1, which is no probability.
-    share = min(q / (1 - loss), 1.0) if loss < 1 else 0.0
-    p_c = stats.binom.pmf(c[None, :], n - b[:, None], share)
-    grid_b, grid_c = np.meshgrid(b, c, indexing="ij")
-    z = tango_z(grid_b, grid_c, n, epsilon)
-    return z.ravel(), (p_b[:, None] * p_c).ravel()
+def _likely(n: int, share: float) -> np.ndarray:
+    """Numbers of rows out of n, all but those that are rarer than one in a billion."""
+    if not 0 < share < 1:
+        return np.array([n * share])
+    low, high = special.bdtrik([1e-9, 1 - 1e-9], n, share)
+    return np.arange(math.floor(low), math.ceil(high) + 1.0)
 
 
 def keeps_promise(losses: int, gains: int, n: int, promise: Promise) -> bool:
@@ -223,17 +225,24 @@ def rows_needed(promise: Promise, loss_rate: float = 0.0, gain_rate: float = 0.0
     if margin <= 0:
         return None
 
-    def passes(n: int) -> bool:
+    def passes(n: int, critical: float) -> bool:
         # Rounded against us: a rate that is not zero shows at least one loss.
         losses, gains = math.ceil(loss_rate * n), math.floor(gain_rate * n)
-        return keeps_promise(losses, gains, n, promise)
+        return float(tango_z(losses, gains, n, promise.epsilon)) <= critical
 
+    alpha = round(1 - promise.confidence, 12)
+    normal = float(special.ndtri(alpha))
     low, high = 0, 50
-    while not passes(high):
+    while not passes(high, normal):
         low, high = high, 2 * high
         if high > 200_000:
             return None
     while low + 1 < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if passes(middle) else (middle, high)
+        low, high = (low, middle) if passes(middle, normal) else (middle, high)
+    if not loss_rate and not gain_rate:  # no discordant row, which chance alone may show too
+        high = max(high, math.ceil(math.log(alpha) / math.log1p(-promise.epsilon)))
+    # The exact critical value is a little lower, and takes much longer.
+    while not passes(high, critical_value(high, promise.epsilon, alpha)):
+        high += max(1, high // 100)
     return high
