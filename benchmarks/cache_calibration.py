@@ -232,10 +232,11 @@ def out_of_fold(
     return scores, right
 
 
-def evidence_of(scores: Floats, right: Bools, about: str) -> Evidence:
+def evidence_of(lookups: Sequence[Lookup], scores: Floats, right: Bools, about: str) -> Evidence:
     """Judged lookups as the package keeps them."""
     scored = np.isfinite(scores)
-    return Evidence(scores[scored], ~right[scored], len(scores), about)
+    cosines = np.array([lookup.cosines[0] if lookup.cosines else -1.0 for lookup in lookups])
+    return Evidence(scores[scored], ~right[scored], len(scores), about, cosines[scored])
 
 
 def main() -> None:
@@ -244,7 +245,8 @@ def main() -> None:
     parts = texts.parts(pairs, FOLDS)
     lookups = texts.lookups(pairs, parts)
     examples = Examples.of(texts, pairs, parts)
-    evidence = evidence_of(*out_of_fold(lookups, folds(examples)), about="pairs of Quora questions")
+    scores, right = out_of_fold(lookups, folds(examples))
+    evidence = evidence_of(lookups, scores, right, about="pairs of Quora questions")
     data = {"trees": fit(examples).to_json(), "evidence": {MiniLM.id: evidence.to_json()}}
     OUTPUT.write_bytes(gzip.compress(json.dumps(data, separators=(",", ":")).encode(), mtime=0))
     print(f"{OUTPUT.name}: {OUTPUT.stat().st_size / 1000:.0f} kB")

@@ -108,7 +108,7 @@ class Judged:
     @property
     def evidence(self) -> Evidence:
         """As the package keeps it."""
-        return evidence_of(self.scores, self.right, "the others")
+        return evidence_of(self.lookups, self.scores, self.right, "the others")
 
     def rows(self, chosen: Bools) -> Judged:
         """Some of them."""
@@ -119,8 +119,10 @@ class Judged:
         """Hits and wrong answers at the thresholds that other lookups certify."""
         found = []
         for bound in GOALS:
-            threshold = certify(evidence, bound).threshold
-            figures = served(self.scores, self.right, self.possible, threshold)
+            certificate = certify(evidence, bound)
+            near = self.cosines >= certificate.least_cosine
+            scores = np.where(near, self.scores, -np.inf)
+            figures = served(scores, self.right, self.possible, certificate.threshold)
             found.append({"what": f"certified {bound:.0%}", "mix": mix, **figures})
         return found
 

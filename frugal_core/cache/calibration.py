@@ -24,6 +24,8 @@ from frugal_core.arrays import Bools, Floats
 
 _SPARED = 5
 """Who asks in other words should not pay for all those who repeat themselves."""
+_FAR = 0.03
+"""Cosine; so much further away than any that was served it is not worth to compare wordings."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +37,32 @@ class Evidence:
         wrong: Whether that neighbour's answer is wrong; shape (n,).
         lookups: All lookups that this is a fair sample of, those without a neighbour too.
         about: What they were, in words.
+        cosines: To the nearest neighbour, forbidden or not; shape (n,). None if they are not known.
     """
 
     scores: Floats
     wrong: Bools
     lookups: int
     about: str
+    cosines: Floats | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evidence:
         """Read what `to_json` wrote."""
+        cosines = data.get("cosines")
         return cls(
             np.array(data["scores"], dtype=float),
             np.isin(np.arange(len(data["scores"])), data["wrong"]),
             int(data["lookups"]),
             str(data["about"]),
+            None if cosines is None else np.array(cosines, dtype=float),
         )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object: scores from high to low, and which of them are wrong."""
         order = np.argsort(-self.scores, kind="stable")
-        return {
+        known = {} if self.cosines is None else {"cosines": self.cosines[order].round(2).tolist()}
+        return known | {
             "scores": self.scores[order].round(6).tolist(),
             "wrong": np.flatnonzero(self.wrong[order]).tolist(),
             "lookups": self.lookups,
@@ -75,6 +82,7 @@ class CacheCertificate:
         upper: Upper confidence limit of the share of all lookups that are served wrongly.
         about: What was judged.
         date: Day on which this was computed.
+        least_cosine: No judged lookup with a nearest neighbour further away was served, by far.
         exact: Share of all lookups that the exact layer answers at least, and never wrongly; the
             judged ones are such as it does not answer.
     """
@@ -88,6 +96,7 @@ class CacheCertificate:
     upper: float
     about: str
     date: str
+    least_cosine: float = -1.0
     exact: float = 0.0
 
     @property
@@ -153,6 +162,7 @@ def certify(evidence: Evidence, error_bound: float, confidence: float = 0.95) ->
         threshold = float(served.min()) if len(served) else math.inf
     hits = evidence.scores >= threshold
     wrong = int(evidence.wrong[hits].sum())
+    near = evidence.cosines[hits] if evidence.cosines is not None else np.zeros(0)
     return CacheCertificate(
         error_bound,
         confidence,
@@ -163,6 +173,7 @@ def certify(evidence: Evidence, error_bound: float, confidence: float = 0.95) ->
         upper_limit(wrong, lookups, confidence),
         evidence.about,
         dt.date.today().isoformat(),
+        float(near.min()) - _FAR if len(near) else -1.0,
     )
 
 

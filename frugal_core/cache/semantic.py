@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -305,8 +306,7 @@ class SemanticCache:
         return digest("key", self.scope, partition, question)
 
     def space(self, partition: str, frame: str = "") -> str:
-        around = [frame] if frame else []
-        return digest("space", self.scope, partition, self.embedder.id, *around)
+        return _space(self.scope, partition, self.embedder.id, frame)
 
     def _exact(self, question: str, partition: str) -> Hit | None:
         entry = self._guard("lookup", lambda: self.rows.exact(self.key(question, partition)))
@@ -320,11 +320,14 @@ class SemanticCache:
         if not certificate.serves and not self._sample.rate:
             return None
         vector = self._vector(asked)
-        near = [
-            candidate
-            for candidate in self.rows.nearest(self.space(partition, frame), vector, NEIGHBOURS)
-            if not candidate.wrong
-        ]
+        # What is not scored cannot be judged, and evidence of one's own needs all.
+        least = -1.0 if self._sample.rate else certificate.least_cosine
+        space = self.space(partition, frame)
+        near = [c for c in self.rows.nearest(space, vector, NEIGHBOURS, least) if not c.wrong]
+        if not near and least > -1:
+            # Judged lookups stand for all that were scored, or would have been.
+            self._feedback.count({"scored": 1})
+            return None
         stored = [c.question for c in near]
         questions = map(asked_in, stored) if frame else stored
         verdict = self.decision.judge(
@@ -397,3 +400,9 @@ class SemanticCache:
                 self._faults.add(kind)
                 _LOG.warning("the cache does without (%s): %s", what, describe(error))
             return None
+
+
+@lru_cache(maxsize=256)
+def _space(scope: str, partition: str, embedder: str, frame: str) -> str:
+    around = [frame] if frame else []
+    return digest("space", scope, partition, embedder, *around)

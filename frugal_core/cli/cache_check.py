@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from frugal_core.cache.decision import Verdict
     from frugal_core.cache.semantic import SemanticCache
+
+_SERVED, _BELOW = "served", "score below the threshold"
 
 
 def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]:
@@ -38,39 +41,48 @@ def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]
     if not certificate.serves:
         return found | {"why": certificate.sentence}
     (vector,) = cache.embedder.embed([asked])
-    decided = False
-    for near in cache.rows.nearest(cache.space(partition, frame), vector, NEIGHBOURS):
-        verdict = cache.decision.judge(
-            asked, [Neighbour(asked_in(near.entry.question), near.cosine)]
-        )
-        score = verdict.score if verdict.position is not None else None
-        if near.entry.wrong:
-            why = "reported wrong"
-        elif score is None:
-            why = f"guard: {verdict.objections[0]}"
-        elif decided:
-            why = "a nearer one was scored"
-        elif score >= certificate.threshold:
-            why = "served"
-        else:
-            why = "score below the threshold"
+    near = cache.rows.nearest(cache.space(partition, frame), vector, NEIGHBOURS)
+    trusted = [candidate for candidate in near if not candidate.wrong]
+    seen = [Neighbour(asked_in(c.question), c.cosine) for c in trusted]
+    verdict = cache.decision.judge(asked, seen)
+    far = bool(near) and near[0].cosine < certificate.least_cosine
+    served = not far and verdict.score >= certificate.threshold
+    reasons = iter([_why(position, verdict, served) for position in range(len(trusted))])
+    for candidate in near:
+        why = "reported wrong" if candidate.wrong else next(reasons)
+        score = verdict.score if why in (_SERVED, _BELOW) else None
         found["neighbours"].append(
-            {"question": near.entry.question, "cosine": near.cosine, "score": score, "why": why}
+            {
+                "question": candidate.question,
+                "cosine": candidate.cosine,
+                "score": score,
+                "why": why,
+            }
         )
-        if score is not None and not near.entry.wrong and not decided:
-            decided = True
-            found["score"] = score
-            found["served"] = score >= certificate.threshold
-    if found["served"]:
-        chosen = next(n for n in found["neighbours"] if n["why"] == "served")
-        found |= {"layer": "semantic", "from": chosen["question"], "why": "score and guards"}
-    elif not found["neighbours"]:
+    if verdict.position is not None:
+        found |= {"score": verdict.score, "served": served}
+    if served:
+        source = trusted[verdict.position or 0].question
+        found |= {"layer": "semantic", "from": source, "why": "score and guards"}
+    elif not near:
         found["why"] = "nothing is stored in this scope and partition"
-    elif decided:
-        found["why"] = "the score of the first that no guard forbids is below the threshold"
-    else:
+    elif verdict.position is None:
         found["why"] = "every neighbour is forbidden"
+    elif far:
+        found["why"] = "no question so far away was ever served"
+    else:
+        found["why"] = "the score of the first that no guard forbids is below the threshold"
     return found
+
+
+def _why(position: int, verdict: Verdict, served: bool) -> str:
+    """What became of a neighbour."""
+    if position == verdict.position:
+        return _SERVED if served else _BELOW
+    if verdict.position is not None and position > verdict.position:
+        return "a nearer one was scored"
+    # A question that is refused as a whole has one objection for all neighbours.
+    return f"guard: {verdict.objections[min(position, len(verdict.objections) - 1)]}"
 
 
 def one_line(text: str) -> str:

@@ -46,7 +46,7 @@ _servers = itertools.count(1)
 
 
 class ScriptedServer:
-    """Serves ``chat/completions`` and ``models`` under its ``base_url`` while its ``with`` block lasts.
+    """Serves ``chat/completions`` and ``models`` at its address while its ``with`` block lasts.
 
     Args:
         script: A behaviour for each model name (other names get 404), or one for all of them.

@@ -89,7 +89,9 @@ class PostgresStore:
         )
         return entry(rows[0]) if rows else None
 
-    def nearest(self, space: str, vector: Vector, count: int) -> list[Candidate]:
+    def nearest(
+        self, space: str, vector: Vector, count: int, least: float = -1.0
+    ) -> list[Candidate]:
         """Up to `count` living entries of a space, nearest first.
 
         Raises:
@@ -104,7 +106,8 @@ class PostgresStore:
         if indexed and sum(row[1] is not None for row in found) < found[0][0]:
             found = self._rows(sql.BY_ROWS, **given)
         candidates = [Candidate.of(entry(row[2:]), row[1]) for row in found if row[1] is not None]
-        return sorted(candidates, key=lambda c: (-c.cosine, c.entry.id))
+        candidates.sort(key=lambda c: (-c.cosine, c.entry.id))
+        return candidates if candidates and candidates[0].cosine >= least else []
 
     def add(self, entries: Sequence[NewEntry]) -> list[int]:
         """Store all entries or none; each takes the place of the one with its key.

@@ -47,6 +47,8 @@ from frugal_core.cache.store.sqlite_schema import (
     neighbours,
 )
 
+_ROUGH = 0.02
+"""A view's cosines may be off by so much, as it keeps 8 bits of each number."""
 _open: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
 
 
@@ -105,19 +107,23 @@ class SQLiteStore:
             raise self._database.damaged("an index does not fit its table")
         return entry if entry.expires is None or entry.expires > time.time() else None
 
-    def nearest(self, space: str, vector: Floats | Vector, count: int) -> list[Candidate]:
+    def nearest(
+        self, space: str, vector: Floats | Vector, count: int, least: float = -1.0
+    ) -> list[Candidate]:
         query = unit(vector)
         view = self._views.of(space)
         fetch = count + 1  # the view compares in 8 bits, which may change places
         while True:
             with view.lock:
-                ids = view.search(query, fetch)
+                ids = view.search(query, fetch, least - _ROUGH)
             found = self._compared(space, query, ids)
             dead = set(ids) - {row[0] for _, row in found}
             if dead:
                 with view.lock:
                     view.discard(dead)
             if len(found) >= count or len(ids) < fetch:
+                if not found or found[0][0] < least:
+                    return []
                 return [self._candidate(row, cosine) for cosine, row in found[:count]]
             fetch *= 4
 

@@ -17,6 +17,7 @@ from frugal_core.cache import SemanticCache
 from frugal_core.cache.exchange import exported, import_lines
 from frugal_core.cache.store.sqlite import SQLiteStore
 from frugal_core.cli import cache_location
+from frugal_core.cli.cache_check import check
 from tests.unit_tests.core.test_cli import refused, run
 
 ASKED, STORED = "what is the best way to learn python", "What is the best way to learn Python?"
@@ -327,3 +328,15 @@ class TestServeCheck:
         with SemanticCache(path) as cache:
             hit = cache.lookup(question)
         assert call("serve-check", question)["layer"] == (hit and hit.layer)
+
+    def test_the_score_is_that_of_the_lookup(self) -> None:
+        """What else is near has a say in it."""
+        with SemanticCache(":memory:", error_bound=0.05) as cache:
+            for what in ("learn to play the guitar", "learn the guitar fast", "tune a guitar"):
+                cache.store(f"How do I {what}?", what)
+            hit = cache.lookup("How can I learn to play the guitar?")
+            found = check(cache, "How can I learn to play the guitar?", "")
+        assert hit and hit.score < 1 and found["score"] == hit.score
+        assert [n["why"] for n in found["neighbours"]] == ["served"] + 2 * [
+            "a nearer one was scored"
+        ]

@@ -44,6 +44,24 @@ def test_the_threshold_is_the_loosest_that_keeps_the_bound() -> None:
         assert found.upper <= bound
 
 
+def test_it_tells_how_far_away_nothing_was_served() -> None:
+    known = evidence(np.random.default_rng(0), 3000)
+    assert certify(known, 0.02).least_cosine == -1, "nothing is known of cosines"
+    cosines = 0.5 + known.scores / 2
+    whole = Evidence(known.scores, known.wrong, 3000, "made up", cosines)
+    for bound in (0.01, 0.02, 0.05):
+        found = certify(whole, bound)
+        assert found.least_cosine == pytest.approx(
+            cosines[known.scores >= found.threshold].min() - 0.03
+        )
+    assert certify(whole, 0.0).least_cosine == -1
+    again = Evidence.from_json(whole.to_json())
+    assert again.cosines is not None
+    assert certify(again, 0.02).least_cosine == pytest.approx(
+        certify(whole, 0.02).least_cosine, abs=0.01
+    )
+
+
 def test_a_looser_bound_serves_more() -> None:
     known = evidence(np.random.default_rng(1), 3000)
     thresholds = [certify(known, bound).threshold for bound in (0.01, 0.02, 0.05, 0.2)]

@@ -40,6 +40,23 @@ def test_exact_then_semantic(cache: SemanticCache) -> None:
     assert cache.lookup("How can I forget to play the guitar?") is None
 
 
+def test_what_is_far_away_is_not_compared(
+    cache: SemanticCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.store("What is the boiling point of water?", "100 degrees")
+    assert cache.certificate().least_cosine > 0.5
+    compared = []
+    judge = type(cache.decision).judge
+    monkeypatch.setattr(
+        type(cache.decision), "judge", lambda *given: compared.append(given) or judge(*given)
+    )
+    assert cache.lookup(ASKED) is None and not compared
+    assert cache.lookup("What's the boiling point of water?") and len(compared) == 1
+    # Who has lookups judged wants to know of all of them.
+    with SemanticCache(cache.rows, judge=lambda *_: False, judge_rate=1.0) as judged:
+        assert judged.lookup(ASKED) is None and len(compared) == 2
+
+
 def test_an_answer_is_a_fresh_copy(cache: SemanticCache) -> None:
     cache.store(STORED, {"list": [1]})
     hit = cache.lookup(STORED)
