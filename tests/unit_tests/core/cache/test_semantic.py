@@ -13,6 +13,7 @@ import pytest
 
 from frugal_core.arrays import Floats
 from frugal_core.cache import Hit, SemanticCache, Turn
+from frugal_core.cache.decision import Decision, Neighbour, Verdict
 from frugal_core.cache.store.base import StoreError
 from frugal_core.cache.store.sqlite import SQLiteStore
 from frugal_core.errors import FrugalError
@@ -45,11 +46,14 @@ def test_what_is_far_away_is_not_compared(
 ) -> None:
     cache.store("What is the boiling point of water?", "100 degrees")
     assert cache.certificate().least_cosine > 0.5
-    compared = []
+    compared: list[str] = []
     judge = type(cache.decision).judge
-    monkeypatch.setattr(
-        type(cache.decision), "judge", lambda *given: compared.append(given) or judge(*given)
-    )
+
+    def counted(self: Decision, question: str, neighbours: Sequence[Neighbour]) -> Verdict:
+        compared.append(question)
+        return judge(self, question, neighbours)
+
+    monkeypatch.setattr(Decision, "judge", counted)
     assert cache.lookup(ASKED) is None and not compared
     assert cache.lookup("What's the boiling point of water?") and len(compared) == 1
     # Who has lookups judged wants to know of all of them.
