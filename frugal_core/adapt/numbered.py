@@ -98,18 +98,28 @@ def read_answers(text: str, n: int) -> dict[int, str]:
 
 
 def _numbered_pairs(text: str) -> list[tuple[str, Any]]:
-    """The pairs of the object with the most numbers, the last of equals: drafts come first."""
+    """The pairs of the object with the most numbers, the last of equals: drafts come first.
+
+    Objects one after another are one, as long as no number comes back.
+    """
     best: list[tuple[str, Any]] = []
+    joined: list[tuple[str, Any]] = []
     most = read = 0
     for start in islice(re.finditer(r"\{", text), _TRIES):
         if start.start() < read:
             continue  # an answer that is an object, too, has its own numbers
         pairs, end = _pairs(text, start.start())
-        numbers = sum(name.isdecimal() for name, _ in pairs)
-        if numbers:
-            read = end
+        if not any(name.isdecimal() for name, _ in pairs):
+            continue
+        goes_on = _BETWEEN.fullmatch(text, read, start.start())
+        if goes_on and {name for name, _ in joined}.isdisjoint(name for name, _ in pairs):
+            joined = joined + pairs
+        else:
+            joined = pairs
+        read = end
+        numbers = sum(name.isdecimal() for name, _ in joined)
         if numbers >= most:
-            best, most = pairs, numbers
+            best, most = joined, numbers
     return best
 
 
@@ -118,6 +128,7 @@ _THOUGHT = re.compile(r"<think(?:ing)?>[\s\S]*?(?:</think(?:ing)?>|\Z)", re.IGNO
 _TRIES = 200  # braces in a reply at which an object may begin
 _DECODER = json.JSONDecoder(strict=False)  # models write line breaks into strings as they are
 _SPACE = re.compile(r"\s*")
+_BETWEEN = re.compile(r"\}[\s,]*")  # objects of JSON Lines, or of an array
 
 
 def _pairs(text: str, at: int) -> tuple[list[tuple[str, Any]], int]:

@@ -62,6 +62,8 @@ def compress(
 
     if budget is not None and ratio is not None:
         raise FrugalError("--ratio and --budget: give one of them")
+    if budget is not None and budget < 1:
+        raise FrugalError(f"--budget {budget}: a whole number of tokens from 1 is expected")
     text = _read(file)
     found = compress(
         text,

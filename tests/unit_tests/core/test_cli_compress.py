@@ -66,6 +66,7 @@ def test_standard_input() -> None:
         (["--ratio", 0.5], "ratio=0.5"),
         (["--ratio", 2, "--budget", 9], "give one of them"),
         (["--budget", 2], "too small"),
+        (["--budget", 0], "--budget 0: a whole number"),
         (["--protect", "("], "regular expressions"),
         (["--on-overflow", "what"], "on_overflow='what'"),
     ],
