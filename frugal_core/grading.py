@@ -19,6 +19,9 @@ Grader = Literal["exact", "normalised", "number", "contains", "embedding"] | Gra
 GRADERS = "exact, normalised, number, contains, embedding or embedding:THRESHOLD"
 """The names that `grade_of` knows."""
 
+_USERS = "a function of the user's"
+"""What a policy remembers of a grader without a name."""
+
 _AROUND = " \t.,;:!?\"'`*()[]"
 
 
@@ -103,6 +106,8 @@ def grade_of(grader: Grader | str) -> Grade:
         return grader
     if grader in _GRADERS:
         return _GRADERS[grader]
+    if grader == _USERS:
+        return _missing
     kind, colon, threshold = grader.partition(":")
     if kind == "embedding":
         from frugal_core.semantic_grading import EmbeddingGrader
@@ -119,4 +124,11 @@ def name_of(grader: Grader | str) -> str:
     if isinstance(grader, str):
         return grader
     name = getattr(grader, "name", None)
-    return name if isinstance(name, str) else "a function of the user's"
+    return name if isinstance(name, str) else _USERS
+
+
+def _missing(answer: str, gold: str) -> bool:
+    raise RecordingError(
+        f"`correct` is not recorded for every answer, and they were graded by {_USERS}, which a "
+        f"policy does not keep: record `correct`, or name a grader ({GRADERS})"
+    )

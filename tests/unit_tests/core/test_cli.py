@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from frugal_core import Policy
+from frugal_core import Policy, Recording
+from frugal_core import fit as fit_policy
 from frugal_core.cli import app
 from frugal_core.cli.console import percent, saved
 from tests.unit_tests.core.samples import REAL, Row, answer, real_rows, rows, write, write_prices
@@ -298,6 +299,19 @@ class TestEval:
         bare = [{k: v for k, v in row.items() if k != "reference"} for row in rows(60)]
         result = run("eval", tmp_path / "my.frugal", write(tmp_path / "bare.jsonl", bare))
         assert "fit with --labels reference to measure agreement" in refused(result)
+
+    def test_a_policy_whose_grader_was_a_function(self, tmp_path: Path) -> None:
+        """What is recorded as right needs no grader; what is not, asks for one."""
+        write_prices(tmp_path)
+        path = write(tmp_path / "answers.jsonl", rows(600))
+        graded = Recording.load(path, tmp_path / "prices.json", lambda said, gold: said == gold)
+        policy = tmp_path / "my.frugal"
+        fit_policy(graded, budget=0.02, student=False).save(policy)
+        graded.save(tmp_path / "with_correct.jsonl")
+        assert run("eval", policy, tmp_path / "with_correct.jsonl").exit_code == 0
+        said = refused(run("eval", policy, path))
+        assert "record `correct`, or name a grader (exact, " in said
+        assert run("eval", policy, path, "--grader", "exact").exit_code == 0
 
     def test_missing_model(
         self, recording: Path, fit: Callable[..., Result], tmp_path: Path
