@@ -7,7 +7,7 @@ one of them makes a large share of the "wrong answers". `errors_of` lists them, 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +15,21 @@ import numpy as np
 
 from benchmarks.question_pairs import NEIGHBOURS, Lookup, Texts
 from frugal_core.arrays import Ints
-from frugal_core.cache.calibration import Evidence, certify, certify_behind
+from frugal_core.cache.calibration import (
+    NEAR,
+    CacheCertificate,
+    Evidence,
+    Traffic,
+    certify,
+    certify_in,
+)
 from frugal_core.cache.decision import Decision, Neighbour
 
 REQUESTS = 4000
 LEARNED = 1000
 """Requests after which a judge's threshold counts."""
+LATEST = 750
+"""Requests that tell how much of the traffic is far from everything; 500 to 1,000 in the cache."""
 RECERTIFIED = 250
 """Requests after which the threshold is computed again."""
 STREAMS = {
@@ -37,28 +46,37 @@ class Found:
     Args:
         row: Of the texts.
         score: Higher is more alike.
+        cosine: To the nearest stored question, which may be another.
     """
 
     row: int
     score: float
+    cosine: float
 
 
 @dataclass
-class Traffic:
+class Seen:
     """What has happened so far.
 
     Args:
-        lookups, exact: All, and those that the exact layer answered.
+        lookups: All.
+        latest: "exact", "far" or "near", as the cache counts its latest lookups.
         judged: (score, whether it is wrong) of each stored question that was found.
     """
 
     lookups: int
-    exact: int
+    latest: deque[str]
     judged: list[tuple[float, bool]]
+
+    @property
+    def traffic(self) -> Traffic:
+        """What is known without judging."""
+        return Traffic(len(self.latest), self.latest.count("exact"), self.latest.count("far"))
 
 
 Find = Callable[[int, Ints], Found]
-Threshold = Callable[[Traffic], float]
+Threshold = Callable[[Seen], tuple[float, float]]
+"""Least score and least cosine of what is served."""
 
 
 def requests(
@@ -86,7 +104,7 @@ def by_decision(texts: Texts, decide: Decision) -> Find:
         order = np.argsort(-cosines, kind="stable")[:NEIGHBOURS]
         near = [Neighbour(texts.texts[held[n]], float(cosines[n])) for n in order]
         verdict = decide.judge(texts.texts[row], near)
-        return Found(int(held[order[verdict.position or 0]]), verdict.score)
+        return Found(int(held[order[verdict.position or 0]]), verdict.score, near[0].cosine)
 
     return find
 
@@ -96,47 +114,44 @@ def by_cosine(texts: Texts) -> Find:
 
     def find(row: int, held: Ints) -> Found:
         cosines = texts.vectors[held] @ texts.vectors[row]
-        return Found(int(held[cosines.argmax()]), float(cosines.max()))
+        return Found(int(held[cosines.argmax()]), float(cosines.max()), float(cosines.max()))
 
     return find
 
 
 def fixed(threshold: float) -> Threshold:
     """The same threshold throughout."""
-    return lambda traffic: threshold
+    return lambda seen: (threshold, -1.0)
 
 
 def as_shipped(evidence: Evidence, error_bound: float) -> Threshold:
-    """Certified on pairs, and by how much the exact layer answers."""
-    return _now_and_then(
-        lambda traffic: (
-            certify_behind(evidence, traffic.lookups, traffic.exact, error_bound).threshold
-        )
-    )
+    """Certified on pairs, and by how much of the traffic can be served a wrong answer at all."""
+
+    return _now_and_then(lambda seen: certify_in(seen.traffic, evidence, error_bound))
 
 
 def judged(evidence: Evidence, error_bound: float) -> Threshold:
     """As shipped at first; then certified on what was judged of these very requests."""
 
-    def certified(traffic: Traffic) -> float:
-        if traffic.lookups < LEARNED:
-            return shipped(traffic)
-        scores, wrong = zip(*traffic.judged, strict=True)
-        own = Evidence(np.array(scores), np.array(wrong), traffic.lookups, "these requests")
-        return certify(own, error_bound).threshold
+    def certified(seen: Seen) -> CacheCertificate:
+        if seen.lookups < LEARNED:
+            return certify_in(seen.traffic, evidence, error_bound)
+        scores, wrong = zip(*seen.judged, strict=True)
+        own = Evidence(np.array(scores), np.array(wrong), seen.lookups, "these requests")
+        return certify(own, error_bound)
 
-    shipped = as_shipped(evidence, error_bound)
     return _now_and_then(certified)
 
 
-def _now_and_then(threshold: Threshold) -> Threshold:
-    known: dict[int, float] = {}
+def _now_and_then(certified: Callable[[Seen], CacheCertificate]) -> Threshold:
+    known: dict[int, tuple[float, float]] = {}
 
-    def latest(traffic: Traffic) -> float:
-        turn = traffic.lookups // RECERTIFIED
+    def latest(seen: Seen) -> tuple[float, float]:
+        turn = seen.lookups // RECERTIFIED
         if turn not in known:
             known.clear()
-            known[turn] = threshold(traffic)
+            certificate = certified(seen)
+            known[turn] = certificate.threshold, certificate.least_cosine
         return known[turn]
 
     return latest
@@ -151,24 +166,26 @@ def replay(
     """
     held: list[int] = []
     stored: set[int] = set()
-    traffic = Traffic(0, 0, [])
+    seen = Seen(0, deque(maxlen=LATEST), [])
     for row in asked:
+        served: int | None = None
         if row in stored:
-            traffic.exact += 1
-            served: int | None = row
+            kind = "exact"
+            served = row
         else:
-            served = None
-            if held:
-                found = find(row, np.array(held))
-                if np.isfinite(found.score):
-                    wrong = bool(texts.meaning[found.row] != texts.meaning[row])
-                    if found.score >= threshold(traffic):
-                        served = found.row
-                    traffic.judged.append((found.score, wrong))
+            found = find(row, np.array(held)) if held else Found(row, -np.inf, -1.0)
+            kind = "far" if found.cosine < NEAR else "near"
+            if np.isfinite(found.score):
+                wrong = bool(texts.meaning[found.row] != texts.meaning[row])
+                score, cosine = threshold(seen)
+                if found.score >= score and found.cosine >= cosine:
+                    served = found.row
+                seen.judged.append((found.score, wrong))
             if served is None:
                 held.append(row)
                 stored.add(row)
-        traffic.lookups += 1
+        seen.lookups += 1
+        seen.latest.append(kind)
         yield row, served
 
 

@@ -26,6 +26,8 @@ _SPARED = 5
 """Who asks in other words should not pay for all those who repeat themselves."""
 _FAR = 0.03
 """Cosine; so much further away than any that was served it is not worth to compare wordings."""
+NEAR = 0.75
+"""Cosine from which on a stored question is near. Of the judged lookups, half have one."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ class CacheCertificate:
         about: What was judged.
         date: Day on which this was computed.
         least_cosine: No judged lookup with a nearest neighbour further away was served, by far.
-        exact: Share of all lookups that the exact layer answers at least, and never wrongly; the
-            judged ones are such as it does not answer.
+        share: Of all lookups, those that the judged ones stand for, at most; none of the others is
+            served a wrong answer by meaning.
     """
 
     error_bound: float
@@ -97,12 +99,22 @@ class CacheCertificate:
     about: str
     date: str
     least_cosine: float = -1.0
-    exact: float = 0.0
+    share: float = 1.0
 
     @property
     def serves(self) -> bool:
         """Whether the semantic layer may serve anything at all."""
         return math.isfinite(self.threshold)
+
+    @property
+    def wrong_per_lookup(self) -> float:
+        """Of all lookups, those that are served a wrong answer by meaning, as judged."""
+        return self.share * self.wrong / self.lookups if self.lookups else 0.0
+
+    @property
+    def wrong_per_hit(self) -> float:
+        """Of the hits by meaning, those that are wrong, as judged."""
+        return self.wrong / self.hits if self.hits else 0.0
 
     @property
     def sentence(self) -> str:
@@ -112,13 +124,13 @@ class CacheCertificate:
                 f"nothing is served by meaning: {self.lookups:,} judged lookups ({self.about}) "
                 f"cannot show that at most {100 * self.error_bound:g} % of lookups would be wrong"
             )
-        per_hit = 100 * self.wrong / self.hits if self.hits else 0.0
-        exact = f"{100 * self.exact:.0f} % are answered from the exact layer; of the others "
+        share = f"at most {100 * self.share:.0f} % of lookups are like these; "
         return (
             f"with {100 * self.confidence:g} % confidence at most {100 * self.error_bound:g} % of "
-            f"lookups are served a wrong answer by meaning: {exact if self.exact else ''}"
-            f"{self.wrong:,} wrong in {self.lookups:,} judged lookups, {per_hit:.1f} % of the "
-            f"{self.hits:,} hits ({self.about}); holds for the same kind of traffic"
+            f"lookups are served a wrong answer by meaning: {self.wrong:,} wrong in "
+            f"{self.lookups:,} judged lookups, {100 * self.wrong_per_hit:.1f} % of the "
+            f"{self.hits:,} hits ({self.about}); {share if self.share < 1 else ''}"
+            f"holds for the same kind of traffic"
         )
 
 
@@ -177,40 +189,80 @@ def certify(evidence: Evidence, error_bound: float, confidence: float = 0.95) ->
     )
 
 
-def certify_behind(
-    evidence: Evidence, lookups: int, exact: int, error_bound: float, confidence: float = 0.95
-) -> CacheCertificate:
-    """As `certify`, behind an exact layer that answers some lookups, and never wrongly.
-
-    The others may be wrong the more often for it, though at most `_SPARED` times the bound. Both
-    limits, that of their share and that of the wrong answers, hold together with the confidence.
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What is known of lookups without judging them.
 
     Args:
+        lookups: All of them.
+        exact: Those that the exact layer answered.
+        far: Others without a stored question as near as `NEAR`, which are never served.
+    """
+
+    lookups: int
+    exact: int
+    far: int
+
+
+def certify_in(
+    traffic: Traffic, evidence: Evidence, error_bound: float, confidence: float = 0.95
+) -> CacheCertificate:
+    """As `certify`, in traffic of which a part cannot be served a wrong answer.
+
+    What the exact layer answers is right, and what is far from every stored question is not served.
+    The others may be wrong the more often for it, though at most `_SPARED` times as often. Evidence
+    says how often: either of all lookups that the exact layer does not answer, or of those near a
+    stored question, as if none of them had a right answer stored: nobody knows how many of the
+    user's have. The better of both is taken; that does not depend on what was judged wrong. The
+    shares of the traffic are upper limits, and hold together with the bound at the confidence.
+
+    Args:
+        traffic: The latest lookups.
         evidence: Judged lookups, all of them such as the exact layer does not answer.
-        lookups: Lookups so far.
-        exact: How many of them the exact layer answered.
         error_bound, confidence: See `certify`; the bound is one on all lookups.
 
     Example:
         >>> evidence = Evidence(np.array([0.9, 0.8]), np.array([False, True]), 1000, "mine")
-        >>> certify_behind(evidence, 0, 0, 0.004).hits  # one wrong answer would be too much
+        >>> certify_in(Traffic(0, 0, 0), evidence, 0.004).hits  # one wrong answer is too much
         1
-        >>> certify_behind(evidence, 10_000, 5_000, 0.004).hits
+        >>> certify_in(Traffic(10_000, 5_000, 0), evidence, 0.004).hits
         2
     """
-    doubt = (1 - confidence) / 10
-    rest = upper_limit(lookups - exact, lookups, 1 - doubt) if 0 < exact <= lookups else 1.0
-    if rest > 0.99:  # too little to gain, and less confidence to pay for it
+    doubt = (1 - confidence) / 20
+
+    def at_most(part: int) -> float:
+        lookups = traffic.lookups
+        return upper_limit(part, lookups, 1 - doubt) if 0 <= part < lookups else 1.0
+
+    asked = max(at_most(traffic.lookups - traffic.exact), 1 / _SPARED)
+    near = at_most(traffic.lookups - traffic.exact - traffic.far)
+    hard = _without_right_answers(evidence)
+    near = max(near, hard.lookups / evidence.lookups / _SPARED) if hard.lookups else math.inf
+    if near / max(hard.lookups, 1) < asked / max(evidence.lookups, 1):
+        evidence, share = hard, near
+    else:
+        share = asked
+    if share > 0.99:  # too little to gain, and less confidence to pay for it
         return certify(evidence, error_bound, confidence)
-    rest = max(rest, 1 / _SPARED)
-    found = certify(evidence, error_bound / rest, confidence + doubt)
+    found = certify(evidence, min(error_bound / share, 0.999), confidence + 2 * doubt)
     return replace(
         found,
         error_bound=error_bound,
         confidence=confidence,
-        upper=found.upper * rest,
-        exact=1 - rest,
+        upper=found.upper * share,
+        share=share,
+        least_cosine=max(found.least_cosine, NEAR) if evidence is hard else found.least_cosine,
     )
+
+
+def _without_right_answers(evidence: Evidence) -> Evidence:
+    """Judged lookups near a stored question, counted as if the right ones had not been asked."""
+    if evidence.cosines is None:
+        return Evidence(np.zeros(0), np.zeros(0, dtype=bool), 0, evidence.about)
+    near = evidence.cosines >= NEAR
+    wrong = evidence.wrong[near]
+    about = f"{evidence.about}, near another one that means something else"
+    return Evidence(evidence.scores[near], wrong, int(wrong.sum()), about, evidence.cosines[near])
 
 
 @cache

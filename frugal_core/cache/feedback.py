@@ -20,8 +20,9 @@ import numpy as np
 from frugal_core.cache.calibration import (
     CacheCertificate,
     Evidence,
+    Traffic,
     certify,
-    certify_behind,
+    certify_in,
     lower_limit,
     shipped,
 )
@@ -34,6 +35,7 @@ ENOUGH = 300
 """Judged lookups from which on one's own evidence counts: 299 without an error certify 1 %."""
 _REFRESH = 30.0  # seconds after which other processes' feedback is read
 _FLUSH = 200  # lookups after which the counts are written
+_LATEST = 500  # lookups, and up to twice as many, that tell how much of the traffic is far
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Feedback:
         self.renew()
         renew_in_children(self)
         self._counts: Counter[str] = Counter()
+        self._latest: Counter[str] = Counter()
         self._notes: dict[str, list[tuple[float, bool]]] = {"judged": [], "reported": []}
         self._read: Counter[str] = Counter()
         self._read_at = -math.inf
@@ -85,7 +88,7 @@ class Feedback:
             return self._certificate
 
     def count(self, events: Mapping[str, int]) -> None:
-        """Add to the counts: "lookup", "scored", "exact", "semantic"."""
+        """Add to the counts: "lookup", "exact", "far", "scored", "semantic"."""
         with self._lock:
             for event, times in events.items():
                 self._unwritten[event] += times
@@ -125,6 +128,9 @@ class Feedback:
         # Reads alone: nobody's lookup waits for a writer.
         for number, counts in self._new("counts"):
             self._counts.update(counts)
+            self._latest.update(counts)
+            if self._latest["lookup"] > 2 * _LATEST:
+                self._latest = Counter({event: n // 2 for event, n in self._latest.items()})
             self._read["counts"] = number
         for kind, kept in self._notes.items():
             for number, note in self._new(kind):
@@ -144,8 +150,9 @@ class Feedback:
         else:
             nothing = Evidence(np.zeros(0), np.zeros(0, dtype=bool), 0, "none for this embedder")
             evidence = shipped().get(self._embedder, nothing)
-            lookups, exact = self._counted("lookup"), self._counted("exact")
-            found = certify_behind(evidence, lookups, exact, error_bound, confidence)
+            latest = self._latest + self._unwritten
+            traffic = Traffic(latest["lookup"], latest["exact"], latest["far"])
+            found = certify_in(traffic, evidence, error_bound, confidence)
         reported = self._evidence("reported", "semantic", "hits reported by you")
         if reported.lookups >= ENOUGH:
             own = certify(reported, error_bound, confidence)

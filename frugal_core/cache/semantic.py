@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from frugal_core.cache.asking import asked_in, split
-from frugal_core.cache.calibration import CacheCertificate
+from frugal_core.cache.calibration import NEAR, CacheCertificate
 from frugal_core.cache.checking import check_answer, check_question, check_settings
 from frugal_core.cache.decision import Decision, Neighbour
 from frugal_core.cache.decision import shipped as shipped_decision
@@ -314,20 +314,25 @@ class SemanticCache:
 
     def _semantic(self, question: str, partition: str) -> Hit | None:
         if (found := split(question)) is None:
+            self._feedback.count({"far": 1})
             return None
         asked, frame = found
         certificate = self._feedback.certificate()
         if not certificate.serves and not self._sample.rate:
             return None
         vector = self._vector(asked)
+        least = certificate.least_cosine
         # What is not scored cannot be judged, and evidence of one's own needs all.
-        least = -1.0 if self._sample.rate else certificate.least_cosine
-        space = self.space(partition, frame)
-        near = [c for c in self.rows.nearest(space, vector, NEIGHBOURS, least) if not c.wrong]
-        if not near and least > -1:
+        fetched = -1.0 if self._sample.rate else min(least, NEAR)
+        found_near = self.rows.nearest(self.space(partition, frame), vector, NEIGHBOURS, fetched)
+        cosine = found_near[0].cosine if found_near else -1.0
+        if cosine < NEAR:
+            self._feedback.count({"far": 1})
+        if cosine < least and not self._sample.rate:
             # Judged lookups stand for all that were scored, or would have been.
             self._feedback.count({"scored": 1})
             return None
+        near = [candidate for candidate in found_near if not candidate.wrong]
         stored = [c.question for c in near]
         questions = map(asked_in, stored) if frame else stored
         verdict = self.decision.judge(
@@ -336,7 +341,7 @@ class SemanticCache:
         if verdict.position is None:
             return None
         chosen = near[verdict.position]
-        serve = verdict.score >= certificate.threshold
+        serve = cosine >= least and verdict.score >= certificate.threshold
         self._feedback.count({"scored": 1})
         if self._sample.draws():
             self._have_judged(question, chosen.entry, verdict.score, serve)

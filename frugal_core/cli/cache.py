@@ -73,9 +73,9 @@ def stats(
         "hit_rate": (exact + semantic) / lookups if lookups else None,
         "certificate": held.sentence,
         "threshold": held.threshold if held.serves else None,
-        "wrong_per_lookup": held.wrong / held.lookups if held.lookups else None,
+        "wrong_per_lookup": held.wrong_per_lookup if held.lookups else None,
         "wrong_per_lookup_at_most": held.upper,
-        "wrong_per_hit": held.wrong / held.hits if held.hits else None,
+        "wrong_per_hit": held.wrong_per_hit if held.hits else None,
     }
     if as_json:
         print_json(data)
@@ -89,8 +89,8 @@ def stats(
     out.print(f"hits      {exact:,} exact, {semantic:,} by meaning{rate}")
     if held.serves and held.hits:
         out.print(
-            f"wrong     {percent(held.wrong / held.lookups)} per lookup "
-            f"(at most {percent(held.upper)}), {percent(held.wrong / held.hits)} per hit by "
+            f"wrong     {percent(held.wrong_per_lookup)} per lookup "
+            f"(at most {percent(held.upper)}), {percent(held.wrong_per_hit)} per hit by "
             f"meaning, as judged"
         )
     out.print(f"Certificate: {held.sentence}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from scipy import stats
 from frugal_core.cache.calibration import (
     CacheCertificate,
     Evidence,
+    Traffic,
     certify,
+    certify_in,
     lower_limit,
     shipped,
     upper_limit,
@@ -66,6 +69,28 @@ def test_a_looser_bound_serves_more() -> None:
     known = evidence(np.random.default_rng(1), 3000)
     thresholds = [certify(known, bound).threshold for bound in (0.01, 0.02, 0.05, 0.2)]
     assert thresholds == sorted(thresholds, reverse=True) and thresholds[0] > thresholds[-1]
+
+
+def test_the_bound_holds_where_all_that_is_near_is_wrong() -> None:
+    """Traffic unlike the evidence: nobody ever asks again what was asked before."""
+    chance = np.random.default_rng(3)
+    broken = gained = 0
+    for _ in range(300):
+        known = evidence(chance, 2000)
+        near = chance.random(len(known.scores)) < 0.5
+        known = replace(known, cosines=np.where(near, 0.9, 0.5))
+        share = chance.uniform(0.005, 0.06)  # of the evidence, .07 are near and wrong
+        lookups = 700
+        traffic = Traffic(lookups, 0, lookups - chance.binomial(lookups, share))
+        found = certify_in(traffic, known, 0.02)
+        # P(score > t | wrong) where P(right | score) = score ** 0.3, scores being uniform.
+        scores = np.linspace(0, 1, 20_001)
+        weight = 1 - scores**0.3
+        served = weight[scores >= found.threshold].sum() / weight.sum()
+        broken += share * served > 0.02
+        gained += found.threshold < certify(known, 0.02).threshold
+    assert broken <= 25, "5 % of 300, and three standard errors"
+    assert gained > 150
 
 
 def test_the_bound_is_broken_no_more_often_than_promised() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from frugal_core.cache.calibration import NEAR, CacheCertificate, certify, shipped
 from frugal_core.cache.feedback import ENOUGH, Aim, Feedback
 from frugal_core.cache.store.sqlite import SQLiteStore
 from frugal_core.embedding import MiniLM
@@ -19,11 +20,11 @@ def fresh(store: SQLiteStore, embedder: str = MiniLM.id, bound: float = 0.02) ->
 
 def test_the_shipped_evidence_counts_until_there_is_enough_of_ones_own(store: SQLiteStore) -> None:
     feedback = fresh(store)
-    shipped = feedback.certificate()
-    assert "Quora" in shipped.about
+    before = feedback.certificate()
+    assert "Quora" in before.about
     feedback.count({"lookup": ENOUGH - 2, "scored": ENOUGH - 2})
     feedback.keep("judged", [(0.9, False)] * (ENOUGH - 2))
-    assert feedback.certificate() == shipped
+    assert feedback.certificate() == before
     feedback.count({"lookup": 2, "scored": 2})
     feedback.keep("judged", [(0.9, False)] * 2)
     own = feedback.certificate()
@@ -31,7 +32,7 @@ def test_the_shipped_evidence_counts_until_there_is_enough_of_ones_own(store: SQ
 
 
 def test_judged_lookups_can_loosen_and_tighten(store: SQLiteStore) -> None:
-    shipped = fresh(store).certificate().threshold
+    usual = fresh(store).certificate().threshold
     chance = np.random.default_rng(0)
     for embedder, limit in (("lenient", 0.1), ("strict", 0.99)):
         feedback = fresh(store, embedder)
@@ -39,7 +40,7 @@ def test_judged_lookups_can_loosen_and_tighten(store: SQLiteStore) -> None:
         feedback.count({"lookup": 2000, "scored": 2000})
         feedback.keep("judged", [(float(s), bool(s < limit)) for s in scores])
         found = feedback.certificate().threshold
-        assert (found < shipped) == (limit < shipped)
+        assert (found < usual) == (limit < usual)
         assert found == pytest.approx(limit, abs=0.05) or found >= limit
 
 
@@ -58,18 +59,44 @@ def test_an_unknown_embedder_serves_nothing(store: SQLiteStore) -> None:
 def test_what_the_exact_layer_answers_is_never_wrong(store: SQLiteStore) -> None:
     feedback = fresh(store)
     all_new = feedback.certificate()
-    feedback.count({"lookup": 2000, "exact": 1000})
-    feedback.counts()
-    half = feedback.certificate()
+    half = after(feedback, lookup=1000, exact=500)
     assert half.threshold < all_new.threshold and half.upper <= 0.02
-    assert all_new.exact == 0 and 0.45 < half.exact < 0.5
+    assert all_new.share == 1 and 0.5 < half.share < 0.56
     assert half.lookups == all_new.lookups
     assert half.wrong / half.lookups == pytest.approx(2 * 0.02, abs=0.008)
+    assert 0.015 < half.wrong_per_lookup < half.upper
     assert "with 95 % confidence at most 2 % of lookups" in half.sentence
-    assert "47 % are answered from the exact layer; of the others 4" in half.sentence
-    feedback.count({"lookup": 1_000_000, "exact": 1_000_000})
+    assert "at most 54 % of lookups are like these" in half.sentence
+    assert after(feedback, lookup=1_000_000, exact=1_000_000).share == pytest.approx(0.2)
+
+
+def test_what_is_far_from_everything_is_never_served(store: SQLiteStore) -> None:
+    feedback = fresh(store)
+    all_near = feedback.certificate()
+    far = after(feedback, lookup=1000, far=900)
+    assert far.threshold < all_near.threshold and far.upper <= 0.02
+    assert far.least_cosine >= NEAR and 0.1 < far.share < 0.13
+    assert "at most 13 % of lookups are like these" in far.sentence
+    # As if nobody near a stored question had asked what it asks.
+    hard = shipped()[MiniLM.id]
+    assert hard.cosines is not None
+    assert far.lookups == (hard.wrong & (hard.cosines >= NEAR)).sum() < all_near.lookups
+
+
+def test_only_the_latest_lookups_tell_what_the_traffic_is_like(store: SQLiteStore) -> None:
+    feedback = fresh(store)
+    before = after(feedback, lookup=1000, far=950).threshold
+    for _ in range(10):  # as where many questions were imported
+        found = after(feedback, lookup=200)
+    assert before < found.threshold == certify(shipped()[MiniLM.id], 0.02).threshold
+
+
+def after(feedback: Feedback, **events: int) -> CacheCertificate:
+    """The certificate after more lookups."""
+    feedback.count(events)
+    feedback.flush()
     feedback.counts()
-    assert feedback.certificate().exact == pytest.approx(0.8)
+    return feedback.certificate()
 
 
 def test_too_many_wrong_reports_make_it_stricter(store: SQLiteStore) -> None:
