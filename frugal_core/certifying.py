@@ -211,6 +211,10 @@ def last_passing(discordant: Iterable[tuple[int, int]], n: int, promise: Promise
     return selected
 
 
+_MOST_ROWS = 200_000
+"""Nobody labels more of them."""
+
+
 def rows_needed(promise: Promise, loss_rate: float = 0.0, gain_rate: float = 0.0) -> int | None:
     """About how many test rows a policy with these true rates needs to pass half of the time.
 
@@ -235,7 +239,7 @@ def rows_needed(promise: Promise, loss_rate: float = 0.0, gain_rate: float = 0.0
     low, high = 0, 50
     while not passes(high, normal):
         low, high = high, 2 * high
-        if high > 200_000:
+        if high > _MOST_ROWS:
             return None
     while low + 1 < high:
         middle = (low + high) // 2
@@ -243,6 +247,9 @@ def rows_needed(promise: Promise, loss_rate: float = 0.0, gain_rate: float = 0.0
     if not loss_rate and not gain_rate:  # no discordant row, which chance alone may show too
         high = max(high, math.ceil(math.log(alpha) / math.log1p(-promise.epsilon)))
     # The exact critical value is a little lower, and takes much longer.
+    step = max(1, high // 100)
     while not passes(high, critical_value(high, promise.epsilon, alpha)):
-        high += max(1, high // 100)
+        high, step = high + step, 2 * step
+        if high > _MOST_ROWS:
+            return None
     return high

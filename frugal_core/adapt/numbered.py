@@ -85,7 +85,7 @@ def read_answers(text: str, n: int) -> dict[int, str]:
         {0: 'up'}
     """
     answers: dict[int, str | None] = {}
-    pairs = _numbered_pairs(_THOUGHT.sub(" ", text))
+    pairs = _numbered_pairs(_THOUGHT.sub(" ", text), n)
     numbers = {str(i): i - 1 for i in range(1, n + 1)}
     if any(name.isdecimal() and name not in numbers for name, _ in pairs):
         return {}  # it counts in another way than it was asked to: whose answers are these?
@@ -97,10 +97,10 @@ def read_answers(text: str, n: int) -> dict[int, str]:
     return {position: said for position, said in answers.items() if said is not None}
 
 
-def _numbered_pairs(text: str) -> list[tuple[str, Any]]:
+def _numbered_pairs(text: str, n: int) -> list[tuple[str, Any]]:
     """The pairs of the object with the most numbers, the last of equals: drafts come first.
 
-    Objects one after another are one, as long as no number comes back.
+    Objects one after another are one, as long as no number comes back, and none is beyond n.
     """
     best: list[tuple[str, Any]] = []
     joined: list[tuple[str, Any]] = []
@@ -109,18 +109,25 @@ def _numbered_pairs(text: str) -> list[tuple[str, Any]]:
         if start.start() < read:
             continue  # an answer that is an object, too, has its own numbers
         pairs, end = _pairs(text, start.start())
-        if not any(name.isdecimal() for name, _ in pairs):
+        numbers = {name for name, _ in pairs if name.isdecimal()}
+        if not numbers:
             continue
-        goes_on = _BETWEEN.fullmatch(text, read, start.start())
-        if goes_on and {name for name, _ in joined}.isdisjoint(name for name, _ in pairs):
+        known = {name for name, _ in joined}
+        follows = _BETWEEN.fullmatch(text, read, start.start()) is not None
+        if follows and known.isdisjoint(numbers) and not any(_beyond(name, n) for name in numbers):
             joined = joined + pairs
         else:
             joined = pairs
         read = end
-        numbers = sum(name.isdecimal() for name, _ in joined)
-        if numbers >= most:
-            best, most = joined, numbers
+        found = sum(name.isdecimal() for name, _ in joined)
+        if found >= most:
+            best, most = joined, found
     return best
+
+
+def _beyond(name: str, n: int) -> bool:
+    """Whether a decimal is greater than n; it may have too many digits to be read."""
+    return len(name) > 9 or int(name) > n
 
 
 # A thought that does not end has no answer after it: what is in it are drafts.

@@ -82,7 +82,7 @@ class Rewritten:
 
 
 Rewriting = Generator[list[Request], Sequence[Reply | Failure], Rewritten]
-_Step = Generator[list[Request], Sequence[Reply | Failure], None]
+_Step = Generator[list[Request], Sequence[Reply | Failure], int]
 
 
 def rewrite(
@@ -172,9 +172,7 @@ def _sift(
     used = 0
     for number in range(1, rounds + 1):
         fresh = search[used : used + math.ceil(len(search) / rounds)]
-        fresh = fresh[: bench.affordable([bench.original, *alive], fresh, limit)]
-        used += len(fresh)
-        yield from bench.run([bench.original, *alive], fresh)
+        used += yield from bench.run([bench.original, *alive], fresh, limit)
         # A cheaper prompt is worth epsilon of accuracy for the whole of the original's price.
         alive.sort(key=lambda prompt: -bench.utility(prompt, promise.epsilon))
         kept = math.ceil(len(alive) / 2)
@@ -198,7 +196,7 @@ def _test(
     cheaper = bench.cost(winner) < bench.cost(bench.original)
     asked = promise if cheaper else Promise(0.0, promise.confidence)
     first = len(bench.replies[winner])  # as many as the original has
-    yield from bench.run([bench.original, winner], test)
+    yield from bench.run([bench.original, winner], test, bench.purse.left())
     # A row on which the original's call failed says nothing; the winner's failures count.
     served = [isinstance(reply, Reply) for _, reply in bench.replies[bench.original]]
     ours, theirs = (
@@ -237,17 +235,19 @@ class _Bench:
     stretch: float = 0.0
     longest_answer: int = 0
 
-    def run(self, prompts: Sequence[str], rows: Sequence[Example]) -> _Step:
-        """Ask every row under every prompt.
+    def run(self, prompts: Sequence[str], rows: Sequence[Example], limit: Left) -> _Step:
+        """Ask every row under every prompt, as many as can be within the limit; how many.
 
         Some rows at a time, so that the prompts stay comparable if the money runs out, and prompt
         by prompt, so that the provider reads its beginning from its cache.
         """
-        waiting = list(rows)
-        while waiting:
+        calls, usd = self.purse.calls + limit[0], self.purse.usd + limit[1]
+        done = 0
+        while done < len(rows):
             size = _AT_ONCE if self.longest_answer else 1  # nothing is known of the answers yet
-            some, waiting = waiting[:size], waiting[size:]
-            fit = self.affordable(prompts, some, self.purse.left())
+            some = rows[done : done + size]
+            fit = self.affordable(prompts, some, (calls - self.purse.calls, usd - self.purse.usd))
+            done += fit
             trials = [Try(prompt, row) for prompt in prompts for row in some[:fit]]
             asked: list[Request] = [trial for trial in trials if self._recorded(trial) is None]
             replies = iter((yield asked) if asked else ())
@@ -269,6 +269,7 @@ class _Bench:
                     f"the small model failed on {len(failed)} of {len(said)} rows: "
                     f"{describe(failed[0].error)}"
                 ) from failed[0].error
+        return done
 
     def affordable(self, prompts: Sequence[str], rows: Sequence[Example], limit: Left) -> int:
         """How many of the rows can be asked under every prompt within the limit."""

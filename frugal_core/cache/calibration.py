@@ -63,8 +63,9 @@ class Evidence:
     def to_json(self) -> dict[str, Any]:
         """A JSON object: scores from high to low, and which of them are wrong."""
         order = np.argsort(-self.scores, kind="stable")
-        known = {} if self.cosines is None else {"cosines": self.cosines[order].round(2).tolist()}
-        return known | {
+        # Rounded down, what is near stays near, and what is not does not become it.
+        known = None if self.cosines is None else np.floor(self.cosines[order] * 100) / 100
+        return ({} if known is None else {"cosines": known.tolist()}) | {
             "scores": self.scores[order].round(6).tolist(),
             "wrong": np.flatnonzero(self.wrong[order]).tolist(),
             "lookups": self.lookups,
@@ -87,6 +88,8 @@ class CacheCertificate:
         least_cosine: No judged lookup with a nearest neighbour further away was served, by far.
         share: Of all lookups, those that the judged ones stand for, at most; none of the others is
             served a wrong answer by meaning.
+        misled: Whether only lookups near a stored question that means something else were judged;
+            the hits are of those near one that means the same, too.
     """
 
     error_bound: float
@@ -100,6 +103,7 @@ class CacheCertificate:
     date: str
     least_cosine: float = -1.0
     share: float = 1.0
+    misled: bool = False
 
     @property
     def serves(self) -> bool:
@@ -108,7 +112,7 @@ class CacheCertificate:
 
     @property
     def wrong_per_lookup(self) -> float:
-        """Of all lookups, those that are served a wrong answer by meaning, as judged."""
+        """Of all lookups, those served a wrong answer by meaning, as judged; see `misled`."""
         return self.share * self.wrong / self.lookups if self.lookups else 0.0
 
     @property
@@ -124,13 +128,14 @@ class CacheCertificate:
                 f"nothing is served by meaning: {self.lookups:,} judged lookups ({self.about}) "
                 f"cannot show that at most {100 * self.error_bound:g} % of lookups would be wrong"
             )
-        share = f"at most {100 * self.share:.0f} % of lookups are like these; "
+        like_these = f"at most {100 * self.share:.0f} % of lookups are like these; "
+        misled = " near a question that means something else" if self.misled else ""
         return (
             f"with {100 * self.confidence:g} % confidence at most {100 * self.error_bound:g} % of "
             f"lookups are served a wrong answer by meaning: {self.wrong:,} wrong in "
-            f"{self.lookups:,} judged lookups, {100 * self.wrong_per_hit:.1f} % of the "
-            f"{self.hits:,} hits ({self.about}); {share if self.share < 1 else ''}"
-            f"holds for the same kind of traffic"
+            f"{self.lookups:,} judged lookups{misled}, {100 * self.wrong_per_hit:.1f} % of the "
+            f"{self.hits:,} hits{' with the others' if self.misled else ''} ({self.about}); "
+            f"{like_these if self.share < 1 else ''}holds for the same kind of traffic"
         )
 
 
@@ -196,7 +201,7 @@ class Traffic:
     Args:
         lookups: All of them.
         exact: Those that the exact layer answered.
-        far: Others without a stored question as near as `NEAR`, which are never served.
+        far: Others without a stored question as near as `NEAR`.
     """
 
     lookups: int
@@ -204,17 +209,24 @@ class Traffic:
     far: int
 
 
+def share_at_most(part: int, lookups: int, confidence: float) -> float:
+    """Upper limit of the share of some lookups among all, which leaves room for others' limits."""
+    part = max(part, 0)
+    return upper_limit(part, lookups, 1 - (1 - confidence) / 20) if part < lookups else 1.0
+
+
 def certify_in(
     traffic: Traffic, evidence: Evidence, error_bound: float, confidence: float = 0.95
 ) -> CacheCertificate:
-    """As `certify`, in traffic of which a part cannot be served a wrong answer.
+    """As `certify`, in traffic of which a part cannot be served a wrong answer by meaning.
 
-    What the exact layer answers is right, and what is far from every stored question is not served.
-    The others may be wrong the more often for it, though at most `_SPARED` times as often. Evidence
-    says how often: either of all lookups that the exact layer does not answer, or of those near a
-    stored question, as if none of them had a right answer stored: nobody knows how many of the
-    user's have. The better of both is taken; that does not depend on what was judged wrong. The
-    shares of the traffic are upper limits, and hold together with the bound at the confidence.
+    The others may be wrong the more often for it, up to the threshold for `_SPARED` times the
+    bound. There are two ways to say how often, and the one is taken that serves more; which one
+    that is does not depend on what was judged wrong. Either what the exact layer answers is taken
+    as right, and the others are like the evidence. Or what is far from every stored question is not
+    served either, and the others are like the evidence near a stored question; as nobody knows how
+    many of them have their right answer there, as if none had. The shares of the traffic are upper
+    limits, and hold together with the bound at the confidence.
 
     Args:
         traffic: The latest lookups.
@@ -228,41 +240,45 @@ def certify_in(
         >>> certify_in(Traffic(10_000, 5_000, 0), evidence, 0.004).hits
         2
     """
-    doubt = (1 - confidence) / 20
-
-    def at_most(part: int) -> float:
-        lookups = traffic.lookups
-        return upper_limit(part, lookups, 1 - doubt) if 0 <= part < lookups else 1.0
-
-    asked = max(at_most(traffic.lookups - traffic.exact), 1 / _SPARED)
-    near = at_most(traffic.lookups - traffic.exact - traffic.far)
-    hard = _without_right_answers(evidence)
-    near = max(near, hard.lookups / evidence.lookups / _SPARED) if hard.lookups else math.inf
-    if near / max(hard.lookups, 1) < asked / max(evidence.lookups, 1):
-        evidence, share = hard, near
-    else:
-        share = asked
-    if share > 0.99:  # too little to gain, and less confidence to pay for it
+    asked = share_at_most(traffic.lookups - traffic.exact, traffic.lookups, confidence)
+    share, hard = max(asked, 1 / _SPARED), False
+    if evidence.lookups and (misled := int(_misled(evidence).sum())):
+        left = traffic.lookups - traffic.exact - traffic.far
+        near = share_at_most(left, traffic.lookups, confidence)
+        near = max(near, misled / evidence.lookups / _SPARED)
+        if near * evidence.lookups < share * misled:
+            share, hard = near, True
+    if share > 0.99 and not hard:  # too little to gain, and less confidence to pay for it
         return certify(evidence, error_bound, confidence)
-    found = certify(evidence, min(error_bound / share, 0.999), confidence + 2 * doubt)
+    judged = _without_right_answers(evidence) if hard else evidence
+    # Both shares are limits, each of which fails in a twentieth of the doubt.
+    surer = confidence + (1 - confidence) / 10
+    found = certify(judged, min(error_bound / share, 0.999), surer)
     return replace(
         found,
         error_bound=error_bound,
         confidence=confidence,
         upper=found.upper * share,
         share=share,
-        least_cosine=max(found.least_cosine, NEAR) if evidence is hard else found.least_cosine,
+        misled=hard,
+        least_cosine=max(found.least_cosine, NEAR) if hard else found.least_cosine,
     )
+
+
+def _misled(evidence: Evidence) -> Bools:
+    """Whether a judged lookup is near a stored question, and its answer there would be wrong."""
+    if evidence.cosines is None:
+        return np.zeros(len(evidence.scores), dtype=bool)
+    return (evidence.cosines >= NEAR) & evidence.wrong
 
 
 def _without_right_answers(evidence: Evidence) -> Evidence:
     """Judged lookups near a stored question, counted as if the right ones had not been asked."""
-    if evidence.cosines is None:
-        return Evidence(np.zeros(0), np.zeros(0, dtype=bool), 0, evidence.about)
+    assert evidence.cosines is not None
     near = evidence.cosines >= NEAR
-    wrong = evidence.wrong[near]
-    about = f"{evidence.about}, near another one that means something else"
-    return Evidence(evidence.scores[near], wrong, int(wrong.sum()), about, evidence.cosines[near])
+    lookups = int(_misled(evidence).sum())
+    kept = evidence.scores[near], evidence.wrong[near]
+    return Evidence(*kept, lookups, evidence.about, evidence.cosines[near])
 
 
 @cache

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,9 +24,11 @@ from frugal_core.cache.calibration import (
     certify,
     certify_in,
     lower_limit,
+    share_at_most,
     shipped,
 )
 from frugal_core.cache.forking import renew_in_children
+from frugal_core.cache.partition import digest
 from frugal_core.cache.store.base import Store
 
 Kind = Literal["judged", "reported"]
@@ -58,16 +60,19 @@ class Feedback:
         store: Where feedback is kept.
         embedder: Id of the embedder; evidence of different ones is never mixed.
         aim: The bound.
+        scope: Whose lookups the bound is one on; others' may repeat themselves more often.
     """
 
-    def __init__(self, store: Store, embedder: str, aim: Aim) -> None:
+    def __init__(self, store: Store, embedder: str, aim: Aim, scope: str = "") -> None:
         self._store = store
         self._embedder = embedder
         self._aim = aim
+        self._scope = digest("scope", scope)[:16]
         self.renew()
         renew_in_children(self)
-        self._counts: Counter[str] = Counter()
-        self._latest: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()  # of all scopes
+        self._own: Counter[str] = Counter()
+        self._latest: Counter[str] = Counter()  # of the own ones
         self._notes: dict[str, list[tuple[float, bool]]] = {"judged": [], "reported": []}
         self._read: Counter[str] = Counter()
         self._read_at = -math.inf
@@ -118,7 +123,8 @@ class Feedback:
     def _flush(self) -> None:
         self._flushed_at = time.monotonic()
         if self._unwritten:
-            self._store.note(self._journal("counts"), [dict(self._unwritten)])
+            counts = {"scope": self._scope, **self._unwritten}
+            self._store.note(self._journal("counts"), [counts])
             self._unwritten = Counter()
 
     def _journal(self, kind: str) -> str:
@@ -127,9 +133,12 @@ class Feedback:
     def _refresh(self) -> None:
         # Reads alone: nobody's lookup waits for a writer.
         for number, counts in self._new("counts"):
+            scope = counts.pop("scope", None)
             self._counts.update(counts)
-            self._latest.update(counts)
-            if self._latest["lookup"] > 2 * _LATEST:
+            if scope == self._scope:
+                self._own.update(counts)
+                self._latest.update(counts)
+            while self._latest["lookup"] > 2 * _LATEST:
                 self._latest = Counter({event: n // 2 for event, n in self._latest.items()})
             self._read["counts"] = number
         for kind, kept in self._notes.items():
@@ -139,7 +148,7 @@ class Feedback:
         self._read_at = time.monotonic()
         self._certificate = self._certify()
 
-    def _new(self, kind: str) -> list[tuple[int, dict[str, float]]]:
+    def _new(self, kind: str) -> list[tuple[int, dict[str, Any]]]:
         return self._store.notes(self._journal(kind), after=self._read[kind])
 
     def _certify(self) -> CacheCertificate:
@@ -160,13 +169,13 @@ class Feedback:
         return self._not_contradicted(found)
 
     def _counted(self, event: str) -> int:
-        return self._counts[event] + self._unwritten[event]
+        return self._own[event] + self._unwritten[event]
 
     def _evidence(self, kind: str, among: str, about: str) -> Evidence:
         """Notes as a sample of lookups: those scored, or served, are a known share of all."""
         notes = self._notes[kind]
-        share = self._counted(among) / max(1, self._counted("lookup"))
-        lookups = math.floor(len(notes) / share) if share else 0
+        share = share_at_most(self._counted(among), self._counted("lookup"), self._aim.confidence)
+        lookups = math.floor(len(notes) / share)
         scores = np.array([score for score, _ in notes])
         wrong = np.array([bad for _, bad in notes], dtype=bool)
         return Evidence(scores, wrong, lookups, about)

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -98,7 +98,8 @@ class SemanticCache:
         self.embedder = embedder_of(embed)
         self.rows = open_store(location)
         self._flights = Flights(self.rows)
-        self._feedback = Feedback(self.rows, self.embedder.id, Aim(error_bound, confidence))
+        aim = Aim(error_bound, confidence)
+        self._feedback = Feedback(self.rows, self.embedder.id, aim, scope)
         self._by_meaning = error_bound > 0
         self._sample = Sample(judge, judge_rate)
         self._faults: set[str] = set()
@@ -116,10 +117,15 @@ class SemanticCache:
             semantic: Whether another wording may be served.
         """
         check_question(question)
+        events = Counter({"lookup": 1})
         hit = self._exact(question, partition)
-        if hit is None and semantic and self._by_meaning:
-            hit = self._guard("lookup", lambda: self._semantic(question, partition))
-        events = {"lookup": 1} if hit is None else {"lookup": 1, hit.layer: 1}
+        if hit is None:
+            # Judged lookups stand for all that may be scored, now or under another bound.
+            events["scored"] = 1
+            if semantic and self._by_meaning:
+                hit = self._guard("lookup", lambda: self._semantic(question, partition, events))
+        if hit is not None:
+            events[hit.layer] = 1
         self._guard("count", lambda: self._feedback.count(events))
         return hit
 
@@ -306,43 +312,42 @@ class SemanticCache:
         return digest("key", self.scope, partition, question)
 
     def space(self, partition: str, frame: str = "") -> str:
-        return _space(self.scope, partition, self.embedder.id, frame)
+        around = [frame] if frame else []
+        return digest("space", self.scope, partition, self.embedder.id, *around)
 
     def _exact(self, question: str, partition: str) -> Hit | None:
         entry = self._guard("lookup", lambda: self.rows.exact(self.key(question, partition)))
         return None if entry is None else self._hit(entry, "exact", 1.0)
 
-    def _semantic(self, question: str, partition: str) -> Hit | None:
+    def _semantic(self, question: str, partition: str, events: Counter[str]) -> Hit | None:
+        """The hit by meaning, if there is one; tells `events` what became of the lookup."""
         if (found := split(question)) is None:
-            self._feedback.count({"far": 1})
+            events.update(far=1, scored=-1)  # it is never served
             return None
         asked, frame = found
-        certificate = self._feedback.certificate()
-        if not certificate.serves and not self._sample.rate:
+        certificate, watched = self._feedback.certificate(), self._sample.rate > 0
+        if not certificate.lookups and not watched:  # no evidence, no hit
             return None
-        vector = self._vector(asked)
-        least = certificate.least_cosine
-        # What is not scored cannot be judged, and evidence of one's own needs all.
-        fetched = -1.0 if self._sample.rate else min(least, NEAR)
-        found_near = self.rows.nearest(self.space(partition, frame), vector, NEIGHBOURS, fetched)
-        cosine = found_near[0].cosine if found_near else -1.0
+        vector, least = self._vector(asked), certificate.least_cosine
+        # What is not scored cannot be judged: who wants to judge wants all.
+        fetched = -1.0 if watched else min(least, NEAR)
+        candidates = self.rows.nearest(self.space(partition, frame), vector, NEIGHBOURS, fetched)
+        cosine = candidates[0].cosine if candidates else -1.0
         if cosine < NEAR:
-            self._feedback.count({"far": 1})
-        if cosine < least and not self._sample.rate:
-            # Judged lookups stand for all that were scored, or would have been.
-            self._feedback.count({"scored": 1})
+            events["far"] = 1
+        if cosine < least and not watched:
             return None
-        near = [candidate for candidate in found_near if not candidate.wrong]
+        near = [candidate for candidate in candidates if not candidate.wrong]
         stored = [c.question for c in near]
         questions = map(asked_in, stored) if frame else stored
         verdict = self.decision.judge(
             asked, [Neighbour(q, c.cosine) for q, c in zip(questions, near, strict=True)]
         )
         if verdict.position is None:
+            events["scored"] = 0
             return None
         chosen = near[verdict.position]
         serve = cosine >= least and verdict.score >= certificate.threshold
-        self._feedback.count({"scored": 1})
         if self._sample.draws():
             self._have_judged(question, chosen.entry, verdict.score, serve)
         return self._hit(chosen.entry, "semantic", verdict.score) if serve else None
@@ -405,9 +410,3 @@ class SemanticCache:
                 self._faults.add(kind)
                 _LOG.warning("the cache does without (%s): %s", what, describe(error))
             return None
-
-
-@lru_cache(maxsize=256)
-def _space(scope: str, partition: str, embedder: str, frame: str) -> str:
-    around = [frame] if frame else []
-    return digest("space", scope, partition, embedder, *around)

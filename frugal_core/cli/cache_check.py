@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from frugal_core.cache.semantic import SemanticCache
 
 _SERVED, _BELOW = "served", "score below the threshold"
+_FAR = "no question so far away is served"
 
 
 def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]:
@@ -47,10 +48,11 @@ def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]
     verdict = cache.decision.judge(asked, seen)
     far = bool(near) and near[0].cosine < certificate.least_cosine
     served = not far and verdict.score >= certificate.threshold
-    reasons = iter([_why(position, verdict, served) for position in range(len(trusted))])
+    outcome = _SERVED if served else _FAR if far else _BELOW
+    reasons = iter([_why(position, verdict, outcome) for position in range(len(trusted))])
     for candidate in near:
         why = "reported wrong" if candidate.wrong else next(reasons)
-        score = verdict.score if why in (_SERVED, _BELOW) else None
+        score = verdict.score if why == outcome else None
         found["neighbours"].append(
             {
                 "question": candidate.question,
@@ -69,16 +71,16 @@ def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]
     elif verdict.position is None:
         found["why"] = "every neighbour is forbidden"
     elif far:
-        found["why"] = "no question so far away was ever served"
+        found["why"] = _FAR
     else:
         found["why"] = "the score of the first that no guard forbids is below the threshold"
     return found
 
 
-def _why(position: int, verdict: Verdict, served: bool) -> str:
-    """What became of a neighbour."""
+def _why(position: int, verdict: Verdict, outcome: str) -> str:
+    """What became of a neighbour; `outcome` is that of the one that was scored."""
     if position == verdict.position:
-        return _SERVED if served else _BELOW
+        return outcome
     if verdict.position is not None and position > verdict.position:
         return "a nearer one was scored"
     # A question that is refused as a whole has one objection for all neighbours.

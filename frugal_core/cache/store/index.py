@@ -76,13 +76,12 @@ class View:
         """Memory, roughly."""
         return 2000 + (self._index.nbytes if self._index is not None else 0)
 
-    def search(self, query: Vector, count: int, least: float = -math.inf) -> list[int]:
+    def search(self, query: Vector, count: int) -> list[int]:
         """Ids of the likely nearest rows, in no order; all of them if there are no more.
 
         Args:
             query: Shape (dimensions,).
             count: How many are wanted.
-            least: Cosine, roughly, that the nearest must reach; else none is found.
 
         Raises:
             StoreError: The space has another number of dimensions.
@@ -95,7 +94,7 @@ class View:
                 f"the space holds vectors of {self._index.dimensions} dimensions, the query has "
                 f"{len(query)}"
             )
-        return self._index.search(query, count, least)
+        return self._index.search(query, count)
 
     def discard(self, ids: set[int]) -> None:
         """Note rows that turned out dead; where they are many the view is made anew."""
@@ -185,14 +184,11 @@ class _Matrix:
         self._vectors[self._size : end] = vectors
         self._size = end
 
-    def search(self, query: Vector, count: int, least: float) -> list[int]:
+    def search(self, query: Vector, count: int) -> list[int]:
         ids, vectors = self.content()
-        cosines = vectors @ query
-        if not self._size or cosines.max() < least:
-            return []
         if count >= self._size:
             return ids.tolist()
-        return ids[np.argpartition(cosines, -count)[-count:]].tolist()
+        return ids[np.argpartition(vectors @ query, -count)[-count:]].tolist()
 
 
 class _Faiss:
@@ -256,18 +252,16 @@ class _Faiss:
         with _OneThread():
             self._index.add_with_ids(vectors, ids)
 
-    def search(self, query: Vector, count: int, least: float) -> list[int]:
+    def search(self, query: Vector, count: int) -> list[int]:
         count = min(count, len(self))
         with _OneThread():
-            cosines, found = self._index.search(query[None], count)
-            if self._lists and found[0, -1] < 0:
+            found = self._index.search(query[None], count)[1][0].tolist()
+            if self._lists and found[-1] < 0:
                 # The lists that were looked at hold fewer than are wanted.
                 self._index.nprobe = self._lists
-                cosines, found = self._index.search(query[None], count)
+                found = self._index.search(query[None], count)[1][0].tolist()
                 self._index.nprobe = self._probes
-        if cosines[0, 0] < least:
-            return []
-        return [id for id in found[0].tolist() if id >= 0]
+        return [id for id in found if id >= 0]
 
 
 class _OneThread:

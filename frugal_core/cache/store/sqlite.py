@@ -47,8 +47,6 @@ from frugal_core.cache.store.sqlite_schema import (
     neighbours,
 )
 
-_ROUGH = 0.02
-"""A view's cosines may be off by so much, as it keeps 8 bits of each number."""
 _open: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
 
 
@@ -115,7 +113,7 @@ class SQLiteStore:
         fetch = count + 1  # the view compares in 8 bits, which may change places
         while True:
             with view.lock:
-                ids = view.search(query, fetch, least - _ROUGH)
+                ids = view.search(query, fetch)
             found = self._compared(space, query, ids)
             dead = set(ids) - {row[0] for _, row in found}
             if dead:

@@ -138,6 +138,25 @@ def test_rows_of_very_different_lengths_cost_what_they_cost(seed: int) -> None:
     assert usd / 3 < found.usd <= usd
 
 
+@pytest.mark.parametrize("usd", [0.5, 2.0])
+def test_half_is_kept_for_the_test_however_long_the_answers_are(usd: float) -> None:
+    models = Models({ORIGINAL: 0.8} | {f"Prompt {i}": 0.85 for i in range(8)})
+
+    def chatty(request: Request) -> Reply:
+        reply = models(request)
+        assert isinstance(reply, Reply)
+        return reply if isinstance(request, Propose) else Reply(reply.text, 50, 1000)
+
+    spend = Spend(usd=usd)
+    found = search(chatty, spend=spend, price=SMALL, proposer_price=LARGE, n=4000)
+    assert found.usd is not None and found.usd <= usd
+    said = found.verdict
+    tested = (
+        found.certificate.n if found.certificate else int(said.split("tested on ")[1].split()[0])
+    )
+    assert 2 * tested * SMALL.cost(50, 1000) > usd / 4
+
+
 def test_halving_spends_more_on_better_prompts() -> None:
     accuracy = {ORIGINAL: 0.7} | {f"Prompt {i}": 0.3 + 0.08 * i for i in range(8)}
     found = search(Models(accuracy), spend=Spend(calls=800))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -48,7 +50,8 @@ def test_a_sample_stands_for_all_lookups_with_a_candidate(store: SQLiteStore) ->
     feedback = fresh(store)
     feedback.count({"lookup": 10_000, "scored": 2_500})
     feedback.keep("judged", [(0.9, False)] * 200)
-    assert feedback.certificate().lookups == 800
+    # At 99.75 % confidence, at most 26.2 % of all are.
+    assert feedback.certificate().lookups == math.floor(200 / 0.2624)
 
 
 def test_an_unknown_embedder_serves_nothing(store: SQLiteStore) -> None:
@@ -76,6 +79,7 @@ def test_what_is_far_from_everything_is_never_served(store: SQLiteStore) -> None
     far = after(feedback, lookup=1000, far=900)
     assert far.threshold < all_near.threshold and far.upper <= 0.02
     assert far.least_cosine >= NEAR and 0.1 < far.share < 0.13
+    assert "near a question that means something else" in far.sentence
     assert "at most 13 % of lookups are like these" in far.sentence
     # As if nobody near a stored question had asked what it asks.
     hard = shipped()[MiniLM.id]
@@ -89,6 +93,28 @@ def test_only_the_latest_lookups_tell_what_the_traffic_is_like(store: SQLiteStor
     for _ in range(10):  # as where many questions were imported
         found = after(feedback, lookup=200)
     assert before < found.threshold == certify(shipped()[MiniLM.id], 0.02).threshold
+
+
+def test_one_note_of_many_lookups_does_not_outweigh_the_latest(store: SQLiteStore) -> None:
+    feedback = fresh(store)
+    usual = feedback.certificate().threshold
+    assert after(feedback, lookup=100_000, far=99_000).threshold < usual
+    for _ in range(5):
+        found = after(feedback, lookup=200)
+    assert found.threshold == usual
+
+
+def test_the_lookups_of_other_scopes_do_not_count(store: SQLiteStore) -> None:
+    """Whose lookups all repeat themselves says nothing of another tenant's."""
+    aim = Aim(0.02, 0.95)
+    other, own = Feedback(store, MiniLM.id, aim, "a"), Feedback(store, MiniLM.id, aim, "b")
+    usual = own.certificate()
+    assert after(other, lookup=1500, exact=1500).threshold < usual.threshold
+    own.counts()
+    assert own.certificate() == usual
+    assert own.counts()["lookup"] == 1500, "but they are told"
+    own.keep("judged", [(0.9, False)] * 300 + [(0.9, True)] * 100)
+    assert own.certificate().lookups == 400
 
 
 def after(feedback: Feedback, **events: int) -> CacheCertificate:

@@ -61,6 +61,36 @@ def test_what_is_far_away_is_not_compared(
         assert judged.lookup(ASKED) is None and len(compared) == 2
 
 
+def test_lookups_before_there_was_evidence_do_not_dilute_it() -> None:
+    """None of them could be served wrongly; those to come can."""
+
+    def embed(texts: Sequence[str]) -> list[list[float]]:
+        return [[1.0, len(text) / 100] for text in texts]
+
+    pairs = [
+        (f"How do I cook dish {n}?", f"How can I cook dish {n}?", n % 10 > 0) for n in range(400)
+    ]
+    certified = []
+    for before in (0, 3000):
+        with SemanticCache(":memory:", embed=embed, error_bound=0.2) as cache:
+            assert not cache.certificate().serves
+            for number in range(before):
+                assert (
+                    cache.lookup(f"How do I cook meal {number}?", semantic=number % 2 > 0) is None
+                )
+            certified.append(cache.calibrate(pairs).lookups)
+    assert certified[1] <= certified[0]
+
+
+def test_a_strict_bound_is_reached_where_nearly_all_is_far(cache: SemanticCache) -> None:
+    with SemanticCache(cache.rows, error_bound=0.001) as strict:
+        assert not strict.certificate().serves
+        for number in range(1200):
+            strict.lookup(f"Who was the mayor of town {number}?")
+        strict._feedback.counts()  # it is read every half a minute
+        assert strict.certificate().serves
+
+
 def test_an_answer_is_a_fresh_copy(cache: SemanticCache) -> None:
     cache.store(STORED, {"list": [1]})
     hit = cache.lookup(STORED)

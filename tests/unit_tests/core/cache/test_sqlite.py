@@ -292,6 +292,20 @@ def clustered(count: int, dimensions: int = 32, seed: int = 0) -> Floats:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+def test_what_is_unlike_all_rows_before_is_as_near_as_it_is(path: Path) -> None:
+    """A view of many rows keeps 8 bits of each number, in a range that the first rows gave it."""
+    narrow = direction(0, 64) + 0.02 * np.random.default_rng(1).normal(size=(2500, 64))
+    store = SQLiteStore(path)
+    store.add([new(n, vector) for n, vector in enumerate(narrow)])
+    assert store.nearest("s", narrow[0], 1)
+    store.settle()
+    store.add([new(n, direction(n, 64)) for n in range(3000, 3050)])
+    for n in range(3000, 3050):
+        (found,) = store.nearest("s", direction(n, 64), 1, 0.99)
+        assert found.question == f"question {n}"
+    assert store.nearest("s", direction(4000, 64), 1, 0.99) == []
+
+
 @pytest.mark.parametrize("settled", [False, True])
 def test_many_rows_find_what_comparing_all_finds(path: Path, settled: bool) -> None:
     vectors = clustered(6000)
