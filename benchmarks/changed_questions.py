@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from frugal_core.cache.lexicon import Lexicon
 from frugal_core.cache.wording import read
-from frugal_core.wording import stem
+from frugal_core.language import stem
 
 MOST_OF_A_KIND = 420
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’]*")

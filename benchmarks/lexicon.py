@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from frugal_core.cache.wording import read
-from frugal_core.wording import stem
+from frugal_core.language import stem
 
 OUTPUT = Path(__file__).resolve().parents[1] / "frugal_core" / "data" / "lexicon.json.gz"
 PAIRS = Path(__file__).resolve().parents[2] / "shared" / "data" / "duplicates"

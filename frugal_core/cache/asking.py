@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from frugal_core.cache.wording import has_meaning
-from frugal_core.wording import LABELLED_QUESTION
+from frugal_core.language import LABELLED_QUESTION
 
 _MATERIAL = re.compile(
     r"""^\s*[#<\[*]*\s*

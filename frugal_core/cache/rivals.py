@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import chain
 
 from frugal_core.cache.wording import Wording
-from frugal_core.wording import stem
+from frugal_core.language import stem
 
 _RIVALS = """
 before after

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from frugal_core.cache.lexicon import KINSHIPS, Lexicon
 from frugal_core.cache.marks import combining, marks, normalised, quotations, symbols
-from frugal_core.wording import stem
+from frugal_core.language import stem
 
 _LETTERS = rf"[^\W\d_](?:[^\W\d_]|[{combining()}])*"
 _TOKEN = re.compile(rf"\d+(?:[.,:/]\d+)*|{_LETTERS}(?:['’]{_LETTERS})*|[$€£%+#*/=<>^|~]|-(?=\d)")

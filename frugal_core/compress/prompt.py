@@ -13,8 +13,8 @@ from frugal_core.compress.protect import protected_spans
 from frugal_core.compress.segment import segment
 from frugal_core.compress.values import Compression
 from frugal_core.errors import FrugalError
+from frugal_core.language import LABELLED_QUESTION
 from frugal_core.tokens import Counter, default_counter
-from frugal_core.wording import LABELLED_QUESTION
 
 _ASKS = re.compile(r"[?？؟][\"'”’」)\]]*$")
 _LONGEST_FRAME = 600  # characters of a first or last line that is taken for an instruction

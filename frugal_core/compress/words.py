@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from frugal_core.compress.segment import UNSPACED
-from frugal_core.wording import stem
+from frugal_core.language import stem
 
 FUNCTION_WORDS = frozenset(
     "a an the of to in on at by for from with into onto about as and or but if then than so such "

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from frugal_core.cache.guard import objection, passes_away
 from frugal_core.cache.lexicon import Lexicon, english
 from frugal_core.cache.wording import compare, read
-from frugal_core.wording import stem
+from frugal_core.language import stem
 
 SMALL = Lexicon.of(
     {"buy": 3.0, "cheap": 4.0},

@@ -1,4 +1,4 @@
-"""Wording: what the forms of an English word share, and how a prompt labels its question."""
+"""Language: what the forms of an English word share, and how a prompt labels its question."""
 
 from __future__ import annotations
 
