@@ -246,7 +246,7 @@ def certify_in(
         left = traffic.lookups - traffic.exact - traffic.far
         near = share_at_most(left, traffic.lookups, confidence)
         near = max(near, misled / evidence.lookups / _SPARED)
-        if near * evidence.lookups < share * misled:
+        if near * evidence.lookups < 0.99 * share * misled:  # the simpler, if it is a tie
             share, hard = near, True
     if share > 0.99 and not hard:  # too little to gain, and less confidence to pay for it
         return certify(evidence, error_bound, confidence)
