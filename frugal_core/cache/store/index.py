@@ -26,7 +26,7 @@ from frugal_core.cache.store.base import StoreError, Vector
 LARGE = 2000
 _REBUILD = 3
 """Lists are made anew when a view has grown so many times."""
-_PER_LIST = 40
+_PER_LIST = 20
 """Rows that FAISS learns a list from."""
 
 _log = logging.getLogger(__name__)
@@ -199,7 +199,7 @@ class _Faiss:
         self._index = index
         self._lists = lists
         # Measured: the right neighbour comes first in 99 % of the lookups of real questions.
-        self._probes = min(max(8, lists // 24), 44)
+        self._probes = min(max(10, lists // 50), 44)
         if lists:
             index.nprobe = self._probes
 
@@ -223,7 +223,7 @@ class _Faiss:
         size = rows.count()
         if size <= LARGE:
             return None, 0
-        lists = 2 ** round(math.log2(1.6 * math.sqrt(size)))
+        lists = 2 ** round(math.log2(3.2 * math.sqrt(size)))
         step = max(1, size // (_PER_LIST * lists))
         # Copies, since a slice would keep its whole page in memory.
         learned = np.concatenate([vectors[::step].copy() for _, vectors in rows.pages(0)])
@@ -231,7 +231,7 @@ class _Faiss:
         centres = faiss.IndexFlatIP(learned.shape[1])
         lists = min(lists, len(learned))
         index = faiss.IndexIVFScalarQuantizer(centres, learned.shape[1], lists, kind, metric)
-        index.cp.spherical, index.cp.niter = True, 8
+        index.cp.spherical, index.cp.niter = True, 4
         index.cp.min_points_per_centroid = 1
         with _OneThread():
             index.train(learned)
