@@ -126,7 +126,6 @@ def fixed(threshold: float) -> Threshold:
 
 def as_shipped(evidence: Evidence, error_bound: float) -> Threshold:
     """Certified on pairs, and by how much of the traffic can be served a wrong answer at all."""
-
     return _now_and_then(lambda seen: certify_in(seen.traffic, evidence, error_bound))
 
 

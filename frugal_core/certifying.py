@@ -48,6 +48,11 @@ class Promise:
                 f"0.95 is 95 %"
             )
 
+    @property
+    def doubt(self) -> float:
+        """1 - confidence, without the dust of binary fractions."""
+        return round(1 - self.confidence, 12)
+
     @classmethod
     def of(cls, value: Promise | float) -> Promise:
         """A promise, also from its epsilon alone."""
@@ -192,7 +197,7 @@ def keeps_promise(losses: int, gains: int, n: int, promise: Promise) -> bool:
     if n == 0:
         return False
     z = float(tango_z(losses, gains, n, promise.epsilon))
-    return z <= critical_value(n, promise.epsilon, round(1 - promise.confidence, 12))
+    return z <= critical_value(n, promise.epsilon, promise.doubt)
 
 
 def last_passing(discordant: Iterable[tuple[int, int]], n: int, promise: Promise) -> int | None:
@@ -229,26 +234,28 @@ def rows_needed(promise: Promise, loss_rate: float = 0.0, gain_rate: float = 0.0
     if margin <= 0:
         return None
 
-    def passes(n: int, critical: float) -> bool:
+    def discordant(n: int) -> tuple[int, int]:
         # Rounded against us: a rate that is not zero shows at least one loss.
-        losses, gains = math.ceil(loss_rate * n), math.floor(gain_rate * n)
-        return float(tango_z(losses, gains, n, promise.epsilon)) <= critical
+        return math.ceil(loss_rate * n), math.floor(gain_rate * n)
 
-    alpha = round(1 - promise.confidence, 12)
-    normal = float(special.ndtri(alpha))
+    normal = float(special.ndtri(promise.doubt))
+
+    def nearly_passes(n: int) -> bool:
+        return float(tango_z(*discordant(n), n, promise.epsilon)) <= normal
+
     low, high = 0, 50
-    while not passes(high, normal):
+    while not nearly_passes(high):
         low, high = high, 2 * high
         if high > _MOST_ROWS:
             return None
     while low + 1 < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if passes(middle, normal) else (middle, high)
+        low, high = (low, middle) if nearly_passes(middle) else (middle, high)
     if not loss_rate and not gain_rate:  # no discordant row, which chance alone may show too
-        high = max(high, math.ceil(math.log(alpha) / math.log1p(-promise.epsilon)))
+        high = max(high, math.ceil(math.log(promise.doubt) / math.log1p(-promise.epsilon)))
     # The exact critical value is a little lower, and takes much longer.
     step = max(1, high // 100)
-    while not passes(high, critical_value(high, promise.epsilon, alpha)):
+    while not keeps_promise(*discordant(high), high, promise):
         high, step = high + step, 2 * step
         if high > _MOST_ROWS:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from numbers import Real
+from typing import Any
 
 
 class FrugalError(ValueError):
@@ -43,6 +44,19 @@ def is_number(value: object) -> bool:
         (True, False, False)
     """
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Refuse what is no whole number, or a smaller one; infinity and NaN are none.
+
+    Raises:
+        FrugalError: saying what was expected.
+
+    Example:
+        >>> check_whole("k", 3, least=1)
+    """
+    if not is_number(value) or value % 1 or value < least:
+        raise FrugalError(f"{name} {value!r}: a whole number >= {least} is expected")
 
 
 _SECRET = re.compile(

@@ -18,7 +18,7 @@ import numpy as np
 from frugal_core.adapt.rows import Example, examples_of
 from frugal_core.arrays import Floats
 from frugal_core.embedding import Embedder, embedder_of
-from frugal_core.errors import FrugalError, describe, is_number
+from frugal_core.errors import FrugalError, check_whole, describe, is_number
 from frugal_core.grading import normalise
 from frugal_core.text import Vectoriser
 from frugal_core.tokens import estimate_tokens
@@ -129,10 +129,8 @@ class ExamplePool:
         output_key: str | None = None,
     ) -> None:
         for name, value, least in (("k", k, 0), ("token_budget", token_budget, 1)):
-            if value is None:
-                continue
-            if not is_number(value) or value % 1 or value < least:
-                raise FrugalError(f"{name} {value!r}: a whole number >= {least} is expected")
+            if value is not None:
+                check_whole(name, value, least)
         if k is None and token_budget is None:
             raise FrugalError("examples: give k, token_budget, or both; all of them never fit")
         if not is_number(diversity) or not 0 <= diversity < 1:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from frugal_core.adapt import numbered
-from frugal_core.errors import FrugalError, is_number
+from frugal_core.errors import check_whole
 from frugal_core.grading import normalise
 from frugal_core.tokens import estimate_tokens
 
@@ -49,8 +49,8 @@ class Grouping:
     def __post_init__(self) -> None:
         for name in ("group_size", "token_budget"):
             value = getattr(self, name)
-            if value is not None and (not is_number(value) or value % 1 or value < 1):
-                raise FrugalError(f"{name} {value!r}: a whole number >= 1 is expected")
+            if value is not None:
+                check_whole(name, value, least=1)
 
     def accepts(self, answer: str) -> bool:
         """Whether an answer may stand."""

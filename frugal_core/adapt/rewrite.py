@@ -20,7 +20,7 @@ from frugal_core.adapt.rows import Example, split_examples
 from frugal_core.adapt.spending import Left, Propose, Purse, Request, Spend, Try, metered
 from frugal_core.cascade import Failure, Reply
 from frugal_core.certifying import Certificate, Promise, rows_needed
-from frugal_core.errors import FrugalError, describe, is_number
+from frugal_core.errors import FrugalError, check_whole, describe
 from frugal_core.grading import Grade, Grader, grade_of
 from frugal_core.pricing import Price
 from frugal_core.tokens import estimate_tokens
@@ -125,8 +125,7 @@ def rewrite(
             fails, or the small one on more than half of the rows of a prompt.
     """
     promise = Promise.of(promise)
-    if not is_number(candidates) or candidates % 1 or candidates < 1:
-        raise FrugalError(f"candidates {candidates!r}: a whole number >= 1 is expected")
+    check_whole("candidates", candidates, least=1)
     if spend.usd is not None and (price is None or proposer_price is None):
         raise FrugalError("spend in USD needs the prices of both models; or give Spend(calls=...)")
     labelled = [row for row in rows if row.answer is not None]
@@ -246,17 +245,18 @@ class _Bench:
         while done < len(rows):
             size = _AT_ONCE if self.longest_answer else 1  # nothing is known of the answers yet
             some = rows[done : done + size]
-            fit = self.affordable(prompts, some, (calls - self.purse.calls, usd - self.purse.usd))
+            fit = self._affordable(prompts, some, (calls - self.purse.calls, usd - self.purse.usd))
             done += fit
             trials = [Try(prompt, row) for prompt in prompts for row in some[:fit]]
             asked: list[Request] = [trial for trial in trials if self._recorded(trial) is None]
             replies = iter((yield asked) if asked else ())
             for trial in trials:
+                sent, _ = self._assumed(trial)
                 reply: Reply | Failure | None = self._recorded(trial)
                 if reply is None:
-                    reply = metered(next(replies), self._assumed(trial)[0])
+                    reply = metered(next(replies), sent)
                     self.purse.pay(trial, reply)
-                self.stretch = max(self.stretch, reply.input_tokens / self._assumed(trial)[0])
+                self.stretch = max(self.stretch, reply.input_tokens / sent)
                 self.longest_answer = max(self.longest_answer, reply.output_tokens)
                 self.replies.setdefault(trial.prompt, []).append((trial.row, reply))
             if fit < len(some):
@@ -271,7 +271,7 @@ class _Bench:
                 ) from failed[0].error
         return done
 
-    def affordable(self, prompts: Sequence[str], rows: Sequence[Example], limit: Left) -> int:
+    def _affordable(self, prompts: Sequence[str], rows: Sequence[Example], limit: Left) -> int:
         """How many of the rows can be asked under every prompt within the limit."""
         calls, usd = limit
         for number, row in enumerate(rows):

@@ -110,6 +110,15 @@ class CacheCertificate:
         """Whether the semantic layer may serve anything at all."""
         return math.isfinite(self.threshold)
 
+    def admits(self, score: float, cosine: float) -> bool:
+        """Whether an answer is served.
+
+        Args:
+            score: Of its question; see `frugal_core.cache.decision`.
+            cosine: To the nearest stored question, which may be another.
+        """
+        return score >= self.threshold and cosine >= self.least_cosine
+
     @property
     def wrong_per_lookup(self) -> float:
         """Of all lookups, those served a wrong answer by meaning, as judged; see `misled`."""
@@ -241,16 +250,18 @@ def certify_in(
         2
     """
     asked = share_at_most(traffic.lookups - traffic.exact, traffic.lookups, confidence)
-    share, hard = max(asked, 1 / _SPARED), False
-    if evidence.lookups and (misled := int(_misled(evidence).sum())):
+    judged, share = evidence, max(asked, 1 / _SPARED)
+    hard = _without_right_answers(evidence)
+    if hard.lookups and evidence.lookups:
         left = traffic.lookups - traffic.exact - traffic.far
         near = share_at_most(left, traffic.lookups, confidence)
-        near = max(near, misled / evidence.lookups / _SPARED)
-        if near * evidence.lookups < 0.99 * share * misled:  # the simpler, if it is a tie
-            share, hard = near, True
-    if share > 0.99 and not hard:  # too little to gain, and less confidence to pay for it
+        near = max(near, hard.lookups / evidence.lookups / _SPARED)
+        # The simpler, if it is a tie.
+        if near * evidence.lookups < 0.99 * share * hard.lookups:
+            judged, share = hard, near
+    misled = judged is hard
+    if share > 0.99 and not misled:  # too little to gain, and less confidence to pay for it
         return certify(evidence, error_bound, confidence)
-    judged = _without_right_answers(evidence) if hard else evidence
     # Both shares are limits, each of which fails in a twentieth of the doubt.
     surer = confidence + (1 - confidence) / 10
     found = certify(judged, min(error_bound / share, 0.999), surer)
@@ -260,25 +271,19 @@ def certify_in(
         confidence=confidence,
         upper=found.upper * share,
         share=share,
-        misled=hard,
-        least_cosine=max(found.least_cosine, NEAR) if hard else found.least_cosine,
+        misled=misled,
+        least_cosine=max(found.least_cosine, NEAR) if misled else found.least_cosine,
     )
-
-
-def _misled(evidence: Evidence) -> Bools:
-    """Whether a judged lookup is near a stored question, and its answer there would be wrong."""
-    if evidence.cosines is None:
-        return np.zeros(len(evidence.scores), dtype=bool)
-    return (evidence.cosines >= NEAR) & evidence.wrong
 
 
 def _without_right_answers(evidence: Evidence) -> Evidence:
     """Judged lookups near a stored question, counted as if the right ones had not been asked."""
-    assert evidence.cosines is not None
+    if evidence.cosines is None:
+        return Evidence(np.zeros(0), np.zeros(0, dtype=bool), 0, evidence.about)
     near = evidence.cosines >= NEAR
-    lookups = int(_misled(evidence).sum())
-    kept = evidence.scores[near], evidence.wrong[near]
-    return Evidence(*kept, lookups, evidence.about, evidence.cosines[near])
+    wrong = evidence.wrong[near]
+    lookups = int(wrong.sum())
+    return Evidence(evidence.scores[near], wrong, lookups, evidence.about, evidence.cosines[near])
 
 
 @cache

@@ -95,8 +95,7 @@ class Feedback:
     def count(self, events: Mapping[str, int]) -> None:
         """Add to the counts: "lookup", "exact", "far", "scored", "semantic"."""
         with self._lock:
-            for event, times in events.items():
-                self._unwritten[event] += times
+            self._unwritten.update(events)
             waited = time.monotonic() - self._flushed_at
             # What could not be written is not tried again at every lookup.
             if waited > (1 if self._unwritten["lookup"] >= _FLUSH else _REFRESH):

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from frugal_core.cache.asking import asked_in, split
 from frugal_core.cache.calibration import NEAR, CacheCertificate
 from frugal_core.cache.checking import check_answer, check_question, check_settings
-from frugal_core.cache.decision import Decision, Neighbour
+from frugal_core.cache.decision import Decision, Neighbour, Verdict
 from frugal_core.cache.decision import shipped as shipped_decision
 from frugal_core.cache.feedback import Aim, Feedback
 from frugal_core.cache.flight import Flights
@@ -23,6 +23,7 @@ from frugal_core.cache.judging import Judge, Sample, judged_pairs
 from frugal_core.cache.partition import digest
 from frugal_core.cache.store import open_store
 from frugal_core.cache.store.base import (
+    Candidate,
     Entry,
     NewEntry,
     Selection,
@@ -322,35 +323,45 @@ class SemanticCache:
     def _semantic(self, question: str, partition: str, events: Counter[str]) -> Hit | None:
         """The hit by meaning, if there is one; tells `events` what became of the lookup."""
         if (found := split(question)) is None:
-            events.update(far=1, scored=-1)  # it is never served
+            events["far"], events["scored"] = 1, 0  # it is never served
             return None
         asked, frame = found
         certificate, watched = self._feedback.certificate(), self._sample.rate > 0
         if not certificate.lookups and not watched:  # no evidence, no hit
             return None
-        vector, least = self._vector(asked), certificate.least_cosine
-        # What is not scored cannot be judged: who wants to judge wants all.
-        fetched = -1.0 if watched else min(least, NEAR)
-        candidates = self.rows.nearest(self.space(partition, frame), vector, NEIGHBOURS, fetched)
+        candidates = self.rows.nearest(
+            self.space(partition, frame), self._vector(asked), NEIGHBOURS
+        )
         cosine = candidates[0].cosine if candidates else -1.0
         if cosine < NEAR:
             events["far"] = 1
-        if cosine < least and not watched:
+        # What is not scored cannot be judged: who wants to judge wants all.
+        if cosine < certificate.least_cosine and not watched:
             return None
-        near = [candidate for candidate in candidates if not candidate.wrong]
-        stored = [c.question for c in near]
-        questions = map(asked_in, stored) if frame else stored
-        verdict = self.decision.judge(
-            asked, [Neighbour(q, c.cosine) for q, c in zip(questions, near, strict=True)]
-        )
+        trusted, verdict = self.judged(asked, frame, candidates)
         if verdict.position is None:
             events["scored"] = 0
             return None
-        chosen = near[verdict.position]
-        serve = cosine >= least and verdict.score >= certificate.threshold
+        chosen = trusted[verdict.position]
+        serve = certificate.admits(verdict.score, cosine)
         if self._sample.draws():
             self._have_judged(question, chosen.entry, verdict.score, serve)
         return self._hit(chosen.entry, "semantic", verdict.score) if serve else None
+
+    def judged(
+        self, asked: str, frame: str, candidates: Sequence[Candidate]
+    ) -> tuple[list[Candidate], Verdict]:
+        """Those of the candidates that were not reported wrong, and what the decision says of them.
+
+        Args:
+            asked, frame: The question, and what stands around it; see `split`.
+            candidates: Nearest first.
+        """
+        trusted = [candidate for candidate in candidates if not candidate.wrong]
+        stored = [c.question for c in trusted]
+        questions = map(asked_in, stored) if frame else stored
+        near = [Neighbour(q, c.cosine) for q, c in zip(questions, trusted, strict=True)]
+        return trusted, self.decision.judge(asked, near)
 
     def _vector(self, question: str) -> Vector:
         return unit(self.embedder.embed([question])[0])

@@ -16,8 +16,7 @@ _FAR = "no question so far away is served"
 
 def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]:
     """Whether a question would be served, by which layer, and why; nothing is counted or stored."""
-    from frugal_core.cache.asking import asked_in, split
-    from frugal_core.cache.decision import Neighbour
+    from frugal_core.cache.asking import split
     from frugal_core.cache.semantic import NEIGHBOURS
 
     certificate = cache.certificate()
@@ -43,11 +42,9 @@ def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]
         return found | {"why": certificate.sentence}
     (vector,) = cache.embedder.embed([asked])
     near = cache.rows.nearest(cache.space(partition, frame), vector, NEIGHBOURS)
-    trusted = [candidate for candidate in near if not candidate.wrong]
-    seen = [Neighbour(asked_in(c.question), c.cosine) for c in trusted]
-    verdict = cache.decision.judge(asked, seen)
+    trusted, verdict = cache.judged(asked, frame, near)
     far = bool(near) and near[0].cosine < certificate.least_cosine
-    served = not far and verdict.score >= certificate.threshold
+    served = bool(near) and certificate.admits(verdict.score, near[0].cosine)
     outcome = _SERVED if served else _FAR if far else _BELOW
     reasons = iter([_why(position, verdict, outcome) for position in range(len(trusted))])
     for candidate in near:

@@ -161,16 +161,10 @@ class Store(Protocol):
         """The living entry with this key."""
         ...
 
-    def nearest(
-        self, space: str, vector: Vector, count: int, least: float = -1.0
-    ) -> list[Candidate]:
+    def nearest(self, space: str, vector: Vector, count: int) -> list[Candidate]:
         """Up to `count` living entries of a space, nearest first.
 
         What any process stored before the call is found. The cosines are exact to 1e-3.
-
-        Args:
-            space, vector, count: Where, of what, and how many at most.
-            least: Cosine that the nearest must reach; else none is found.
 
         Raises:
             StoreError: The space holds vectors of another number of dimensions.

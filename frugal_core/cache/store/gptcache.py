@@ -108,14 +108,9 @@ class GPTCacheStore:
         entries = [s.entry for s in found if s.is_entry and s.data["key"] == key and s.lives(now)]
         return entries[-1] if entries else None
 
-    def nearest(
-        self, space: str, vector: Vector, count: int, least: float = -1.0
-    ) -> list[Candidate]:
+    def nearest(self, space: str, vector: Vector, count: int) -> list[Candidate]:
         """Up to `count` living entries of a space, nearest first."""
-        found = self._nearest(space, unit(vector), count)
-        return found if found and found[0].cosine >= least else []
-
-    def _nearest(self, space: str, query: Vector, count: int) -> list[Candidate]:
+        query = unit(vector)
         with self._using():
             members = self._rows.labelled(label("space", space), self._rows.few + 1)
             if not members:

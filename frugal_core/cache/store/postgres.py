@@ -89,9 +89,7 @@ class PostgresStore:
         )
         return entry(rows[0]) if rows else None
 
-    def nearest(
-        self, space: str, vector: Vector, count: int, least: float = -1.0
-    ) -> list[Candidate]:
+    def nearest(self, space: str, vector: Vector, count: int) -> list[Candidate]:
         """Up to `count` living entries of a space, nearest first.
 
         Raises:
@@ -106,8 +104,7 @@ class PostgresStore:
         if indexed and sum(row[1] is not None for row in found) < found[0][0]:
             found = self._rows(sql.BY_ROWS, **given)
         candidates = [Candidate.of(entry(row[2:]), row[1]) for row in found if row[1] is not None]
-        candidates.sort(key=lambda c: (-c.cosine, c.entry.id))
-        return candidates if candidates and candidates[0].cosine >= least else []
+        return sorted(candidates, key=lambda c: (-c.cosine, c.entry.id))
 
     def add(self, entries: Sequence[NewEntry]) -> list[int]:
         """Store all entries or none; each takes the place of the one with its key.

@@ -105,9 +105,7 @@ class SQLiteStore:
             raise self._database.damaged("an index does not fit its table")
         return entry if entry.expires is None or entry.expires > time.time() else None
 
-    def nearest(
-        self, space: str, vector: Floats | Vector, count: int, least: float = -1.0
-    ) -> list[Candidate]:
+    def nearest(self, space: str, vector: Floats | Vector, count: int) -> list[Candidate]:
         query = unit(vector)
         view = self._views.of(space)
         fetch = count + 1  # the view compares in 8 bits, which may change places
@@ -120,8 +118,6 @@ class SQLiteStore:
                 with view.lock:
                     view.discard(dead)
             if len(found) >= count or len(ids) < fetch:
-                if not found or found[0][0] < least:
-                    return []
                 return [self._candidate(row, cosine) for cosine, row in found[:count]]
             fetch *= 4
 
