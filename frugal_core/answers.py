@@ -32,11 +32,17 @@ WITHHELD = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Tokens that were paid for; `cached` are those of `input` read from a prompt cache."""
+    """Tokens that were paid for.
+
+    Args:
+        input, output: All of them.
+        cached, written: Those of `input` read from a provider's prompt cache, and written to it.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
+    written: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ class Answer:
             input_tokens=bill.input,
             output_tokens=bill.output,
             cached_tokens=bill.cached,
+            written_tokens=bill.written,
             confidence=self.confidence,
             defect="refused" if withheld else "cut short" if cut_short else broken,
             useless=broken is not None and not withheld,

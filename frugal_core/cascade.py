@@ -23,6 +23,7 @@ class Reply:
         text: The answer; for a tool call, its name and arguments as JSON.
         input_tokens, output_tokens: What was bought.
         cached_tokens: The part of `input_tokens` read from the provider's prompt cache.
+        written_tokens: The part of `input_tokens` written to it.
         confidence: Log of the tier's own confidence in the answer (<= 0), if it gives one.
         defect: Why this answer cannot be accepted whatever its score (empty, truncated, refused,
             schema or tool arguments violated), or None.
@@ -36,6 +37,7 @@ class Reply:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    written_tokens: int = 0
     confidence: float | None = None
     defect: str | None = None
     useless: bool = False
@@ -51,8 +53,8 @@ class Failure:
         error: What was raised.
         emitted: Whether a part of the answer has already reached the caller (live streaming), so
             that no other tier can take over.
-        input_tokens, output_tokens, cached_tokens: What was bought all the same, where an answer
-            came that the client could not read.
+        input_tokens, output_tokens, cached_tokens, written_tokens: What was bought all the same,
+            where an answer came that the client could not read.
     """
 
     error: Exception
@@ -60,6 +62,7 @@ class Failure:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    written_tokens: int = 0
 
 
 # These three are made in every call, and named tuples are made faster than frozen dataclasses.
@@ -102,6 +105,7 @@ class Step(NamedTuple):
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    written_tokens: int = 0
     usd: float | None = 0.0
     seconds: float = 0.0
 

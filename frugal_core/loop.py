@@ -222,14 +222,26 @@ def _step(
     threshold: float | None = None,
     seconds: float = 0.0,
 ) -> Step:
-    bought = answer.input_tokens, answer.output_tokens, answer.cached_tokens
-    if isinstance(answer, Failure) and not any(bought):
+    sent, received = answer.input_tokens, answer.output_tokens
+    if isinstance(answer, Failure) and not (sent or received):
         usd: float | None = 0.0
     elif tier.price is None or (isinstance(answer, Reply) and not answer.metered):
         usd = None
     else:
-        usd = tier.price.cost(*bought)
-    return Step(tier.model, decision, why, score, threshold, *bought, usd, seconds)
+        usd = tier.price.cost_of(answer)
+    return Step(
+        tier.model,
+        decision,
+        why,
+        score,
+        threshold,
+        sent,
+        received,
+        answer.cached_tokens,
+        answer.written_tokens,
+        usd,
+        seconds,
+    )
 
 
 def _outcome(

@@ -12,9 +12,9 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from frugal_core.errors import FrugalError, UnpricedModelError
 
@@ -25,6 +25,30 @@ _PROVIDERS = {  # LangChain's names for what genai-prices calls otherwise
     "google_vertexai": "google",
     "mistralai": "mistral",
 }
+
+
+class Bought(Protocol):
+    """Tokens that were paid for, as an answer, recorded or live, tells them."""
+
+    @property
+    def input_tokens(self) -> int:
+        """All input tokens."""
+        ...
+
+    @property
+    def output_tokens(self) -> int:
+        """Output tokens."""
+        ...
+
+    @property
+    def cached_tokens(self) -> int:
+        """The part of the input tokens read from the provider's prompt cache."""
+        ...
+
+    @property
+    def written_tokens(self) -> int:
+        """The part of the input tokens written to the provider's prompt cache."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +62,8 @@ class Price:
             they cost the same as other input tokens.
         above: Dearer prices for long prompts, as (tokens, price) with ascending tokens: a prompt
             with more input tokens than `tokens` pays `price` for *all* of its tokens.
+        cache_write: Price of input tokens written to the provider's prompt cache (Anthropic's is
+            dearer than other input); None means that they cost the same as other input tokens.
 
     Example:
         >>> Price(2.5, 10.0, cached_input=1.25).cost(1000, 100, cached_tokens=400)
@@ -48,30 +74,48 @@ class Price:
     output: float
     cached_input: float | None = None
     above: tuple[tuple[int, Price], ...] = ()
+    cache_write: float | None = None
 
-    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
-        """USD for one call; `cached_tokens` are part of `input_tokens`."""
+    def cost(
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        cached_tokens: int = 0,
+        written_tokens: int = 0,
+    ) -> float:
+        """USD for one call; `cached_tokens` and `written_tokens` are part of `input_tokens`."""
         price = self
         for tokens, dearer in self.above:
             if input_tokens > tokens:
                 price = dearer
         cached_rate = price.input if price.cached_input is None else price.cached_input
+        write_rate = price.input if price.cache_write is None else price.cache_write
         cached = min(max(cached_tokens, 0), input_tokens)
-        paid = (input_tokens - cached) * price.input + cached * cached_rate
+        written = min(max(written_tokens, 0), input_tokens - cached)
+        paid = (input_tokens - cached - written) * price.input
+        paid += cached * cached_rate + written * write_rate
         return (paid + output_tokens * price.output) / _MILLION
+
+    def cost_of(self, bought: Bought) -> float:
+        """USD for one call, of which an answer tells what was bought."""
+        return self.cost(
+            bought.input_tokens, bought.output_tokens, bought.cached_tokens, bought.written_tokens
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `Price.from_json` reads back."""
         value: dict[str, Any] = {"input": self.input, "output": self.output}
         if self.cached_input is not None:
             value["cached_input"] = self.cached_input
+        if self.cache_write is not None:
+            value["cache_write"] = self.cache_write
         if self.above:
             value["above"] = [[tokens, price.to_json()] for tokens, price in self.above]
         return value
 
     @classmethod
     def from_json(cls, model: str, value: Any) -> Price:
-        """Read `[input, output]`, `[input, output, cached_input]` or an object with those names.
+        """Read `[input, output]`, `[input, output, cached_input]` or an object of `to_json`'s.
 
         Raises:
             FrugalError: naming the model, when the value is none of these or not a finite number.
@@ -91,7 +135,7 @@ class Price:
                 price = cls(**{k: float(v) for k, v in fields.items()}, above=tuple(above))
             else:
                 raise TypeError
-            rates = (price.input, price.output, price.cached_input or 0.0)
+            rates = (price.input, price.output, price.cached_input or 0, price.cache_write or 0)
             if not all(math.isfinite(rate) and rate >= 0 for rate in rates):
                 raise ValueError
         except (TypeError, ValueError) as error:
@@ -209,6 +253,7 @@ def _table_price(model: str) -> Price | None:
     except LookupError:
         return None
     rates = info.get_prices(dt.datetime.now(tz=dt.UTC))
+    read, write = rates.cache_read_mtok, rates.cache_write_mtok
 
     def rate(value: Any, prompt_tokens: int) -> float | None:
         if isinstance(value, TieredPrices):
@@ -220,7 +265,8 @@ def _table_price(model: str) -> Price | None:
         paid, bought = rate(rates.input_mtok, prompt_tokens), rate(rates.output_mtok, prompt_tokens)
         if paid is None or bought is None:
             return None
-        return Price(paid, bought, rate(rates.cache_read_mtok, prompt_tokens))
+        cached, written = rate(read, prompt_tokens), rate(write, prompt_tokens)
+        return Price(paid, bought, cached, cache_write=written)
 
     base = price_at(0)
     if base is None:
@@ -228,10 +274,10 @@ def _table_price(model: str) -> Price | None:
     starts = sorted(
         {
             tier.start
-            for value in (rates.input_mtok, rates.output_mtok, rates.cache_read_mtok)
+            for value in (rates.input_mtok, rates.output_mtok, read, write)
             if isinstance(value, TieredPrices)
             for tier in value.tiers
         }
     )
     above = tuple((start, price) for start in starts if (price := price_at(start + 1)))
-    return Price(base.input, base.output, base.cached_input, above)
+    return replace(base, above=above)

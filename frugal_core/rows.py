@@ -19,6 +19,7 @@ class Answer:
         text: What the model said.
         input_tokens, output_tokens: What was bought.
         cached_tokens: The part of `input_tokens` read from the provider's prompt cache.
+        written_tokens: The part of `input_tokens` written to it.
         confidence: Log of the model's own confidence in the answer (<= 0), or None.
         correct: Whether the answer is right; None where no gold label is known.
         defect: Why a cascade rejects the answer whatever its score (truncated, refused), or None.
@@ -28,6 +29,7 @@ class Answer:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    written_tokens: int = 0
     confidence: float | None = None
     correct: bool | None = None
     defect: str | None = None
@@ -59,7 +61,7 @@ def to_row(query: Query) -> dict[str, Any]:
             "input_tokens": answer.input_tokens,
             "output_tokens": answer.output_tokens,
         }
-        for name in ("cached_tokens", "confidence", "correct", "defect"):
+        for name in ("cached_tokens", "written_tokens", "confidence", "correct", "defect"):
             if value := getattr(answer, name):
                 fields[name] = value
         if answer.correct is False:
@@ -141,9 +143,9 @@ def _parse_answer(place: str, fields: Mapping[str, Any]) -> Answer:
     if not isinstance(text, str):
         raise RecordingError(f"{place}.text: expected a string, found {type(text).__name__}")
     tokens = {}
-    for name in ("input_tokens", "output_tokens", "cached_tokens"):
+    for name in ("input_tokens", "output_tokens", "cached_tokens", "written_tokens"):
         value: Any = fields.get(name)
-        if value is None and name == "cached_tokens":
+        if value is None and name in ("cached_tokens", "written_tokens"):
             value = 0
         if not _is_count(value):
             raise RecordingError(f"{place}.{name}: expected a whole number >= 0, found {value!r}")

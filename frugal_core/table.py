@@ -72,9 +72,7 @@ class Table:
                 same[i, j] = numbers.setdefault(text, len(numbers))
                 words[i, j] = text.count(" ") + bool(text)
                 sound[i, j] = answer.defect is None
-                usd[i, j] = prices[j].cost(
-                    answer.input_tokens, answer.output_tokens, answer.cached_tokens
-                )
+                usd[i, j] = prices[j].cost_of(answer)
                 if answer.correct is not None:
                     correct[i, j] = answer.correct
                 if answer.confidence is not None:

@@ -193,7 +193,7 @@ def _answer(message: AIMessage) -> Answer:
         other=bool(kinds - {"text", "reasoning", "thinking", "redacted_thinking"}),
         ended=_ended(metadata),
         refused=refused or "refusal" in kinds,
-        bill=_bill(message.usage_metadata),
+        bill=bill_of(message.usage_metadata),
         confidence=_confidence(metadata.get("logprobs")),
     )
 
@@ -208,18 +208,22 @@ def _ended(metadata: Mapping[str, Any]) -> str:
     return str(ended or "")
 
 
-def _bill(usage: UsageMetadata | None) -> Bill | None:
+def bill_of(usage: UsageMetadata | None) -> Bill | None:
     """What was paid for; nothing if LangChain's cache gave the answer."""
     if usage is None:
         return None
     if _from_cache(usage):
         return Bill()
-    cached = 0
-    details: Any = usage.get("input_token_details")
-    if details:
+    details: Mapping[str, Any] = usage.get("input_token_details") or {}
+
+    def tokens(*endings: str) -> int:
         # Service tiers prefix the name: "priority_cache_read".
-        cached = sum(count or 0 for name, count in details.items() if name.endswith("cache_read"))
-    return Bill(usage.get("input_tokens", 0), usage.get("output_tokens", 0), cached)
+        return sum(count or 0 for name, count in details.items() if name.endswith(endings))
+
+    # Anthropic's writes are named by how long they last where it says so, and counted once.
+    written = tokens("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+    sent, received = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    return Bill(sent, received, tokens("cache_read"), written)
 
 
 def _confidence(log_probs: Any) -> float | None:

@@ -13,7 +13,7 @@ from langchain_core.runnables.config import get_executor_for_config, merge_confi
 from langchain_core.runnables.utils import gather_with_concurrency
 
 from frugal_core.cascade import Failure, Reply
-from langchain_frugal._replies import read_error, read_message
+from langchain_frugal._replies import bill_of, read_error, read_message
 
 Call = TypeVar("Call")
 Result = TypeVar("Result")
@@ -68,17 +68,14 @@ def reply_of(said: Any, meter: UsageMetadataCallbackHandler) -> Reply:
     if isinstance(said, AIMessage):
         return read_message(said, None)
     text = said if isinstance(said, str) else str(getattr(said, "content", said))
-    sent, received, cached = _bought(meter)
-    return Reply(text, sent, received, cached, payload=said, metered=bool(meter.usage_metadata))
+    return Reply(text, *_bought(meter), payload=said, metered=bool(meter.usage_metadata))
 
 
 def _failure(error: Exception, meter: UsageMetadataCallbackHandler) -> Failure:
     """An exception as the core takes it; a parser raises after the answer was paid for."""
     failure = read_error(error)[0]
-    sent, received, cached = _bought(meter)
-    if sent or received:
-        failure = Failure(error, False, sent, received, cached)
-    return failure
+    bought = _bought(meter)
+    return Failure(error, False, *bought) if any(bought) else failure
 
 
 def _metered(config: RunnableConfig) -> tuple[UsageMetadataCallbackHandler, RunnableConfig]:
@@ -86,14 +83,15 @@ def _metered(config: RunnableConfig) -> tuple[UsageMetadataCallbackHandler, Runn
     return meter, merge_configs(config, {"callbacks": [meter]})
 
 
-def _bought(meter: UsageMetadataCallbackHandler) -> tuple[int, int, int]:
-    """Input, output and cached input tokens."""
-    sent = received = cached = 0
-    for usage in meter.usage_metadata.values():
-        sent += usage["input_tokens"]
-        received += usage["output_tokens"]
-        cached += (usage.get("input_token_details") or {}).get("cache_read") or 0
-    return sent, received, cached
+def _bought(meter: UsageMetadataCallbackHandler) -> tuple[int, int, int, int]:
+    """Input and output tokens, those of the input read from a prompt cache, and written to it."""
+    bills = [bill for usage in meter.usage_metadata.values() if (bill := bill_of(usage))]
+    return (
+        sum(bill.input for bill in bills),
+        sum(bill.output for bill in bills),
+        sum(bill.cached for bill in bills),
+        sum(bill.written for bill in bills),
+    )
 
 
 def drive(

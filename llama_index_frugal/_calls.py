@@ -128,7 +128,7 @@ class Call:
         failure = failure_of(error)
         bill = _origin(seen, self.model(ask.tier)).bill
         if bill is not None and not failure.input_tokens:
-            failure = Failure(error, False, bill.input, bill.output, bill.cached)
+            failure = Failure(error, False, bill.input, bill.output, bill.cached, bill.written)
         self.metered = self.metered or bool(failure.input_tokens)
         return failure
 

@@ -159,7 +159,7 @@ def _read_usage(usage: Any) -> Bill | None:
     written = _count(usage, "cache_creation_input_tokens") or 0
     # OpenAI's Responses API counts it within.
     within = _count(_get(usage, "input_tokens_details"), "cached_tokens") or 0
-    return Bill((sent or 0) + cached + written, received or 0, cached + within)
+    return Bill((sent or 0) + cached + written, received or 0, cached + within, written)
 
 
 def _confidence(response: Response, choice: Any) -> float | None:

@@ -272,10 +272,7 @@ def _tokens(replies: Sequence[Reply | Failure], n: int) -> float:
 
 
 def _cost(replies: Sequence[Reply | Failure], price: Price) -> float:
-    return sum(
-        price.cost(reply.input_tokens, reply.output_tokens, reply.cached_tokens)
-        for reply in replies
-    )
+    return sum(map(price.cost_of, replies))
 
 
 def _verdict(

@@ -318,8 +318,7 @@ class _Bench:
         said = [reply for _, reply in self.replies.get(prompt, [])[first:]]
         # A call that failed is no cheap answer.
         replies = [reply for reply in said if isinstance(reply, Reply)]
-        paid = [price.cost(r.input_tokens, r.output_tokens, r.cached_tokens) for r in replies]
-        return sum(paid) / len(paid) if paid else 0.0
+        return sum(map(price.cost_of, replies)) / len(replies) if replies else 0.0
 
     def utility(self, prompt: str, epsilon: float) -> float:
         """Accuracy, less epsilon times the price in prices of the original."""

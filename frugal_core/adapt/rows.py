@@ -116,8 +116,10 @@ def recorded_replies(source: Any, model: str | None) -> list[Reply | None]:
         if said is None:
             replies.append(None)
         else:
-            tokens = said.input_tokens, said.output_tokens, said.cached_tokens
-            replies.append(Reply(said.text, *tokens))
+            sent, received = said.input_tokens, said.output_tokens
+            replies.append(
+                Reply(said.text, sent, received, said.cached_tokens, said.written_tokens)
+            )
     return replies
 
 

@@ -97,7 +97,7 @@ class Purse:
         price = self.proposer_price if isinstance(request, Propose) else self.price
         self.calls += 1
         if price is not None:
-            self.usd += price.cost(reply.input_tokens, reply.output_tokens, reply.cached_tokens)
+            self.usd += price.cost_of(reply)
 
 
 def metered(reply: Reply | Failure, sent: int) -> Reply | Failure:

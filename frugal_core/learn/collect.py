@@ -235,9 +235,7 @@ def _estimated(question: Question, reply: Reply, system: str | None) -> Reply:
 
 
 def _count(tally: Tally, reply: Reply | Failure, prices: PriceBook) -> None:
-    tally.usd += prices.cost(
-        tally.model, reply.input_tokens, reply.output_tokens, reply.cached_tokens
-    )
+    tally.usd += prices.price(tally.model).cost_of(reply)
     if isinstance(reply, Reply):
         tally.answered += 1
         tally.estimated += not reply.metered

@@ -268,6 +268,8 @@ def _answer(reply: Reply) -> dict[str, Any]:
     }
     if reply.cached_tokens:
         answer["cached_tokens"] = reply.cached_tokens
+    if reply.written_tokens:
+        answer["written_tokens"] = reply.written_tokens
     if reply.confidence is not None:
         answer["confidence"] = reply.confidence
     if reply.defect is not None:

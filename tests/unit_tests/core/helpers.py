@@ -139,6 +139,7 @@ def run_recorded(policy: Policy, query: Query, on_failure: OnFailure = "best_dra
             recorded.input_tokens,
             recorded.output_tokens,
             recorded.cached_tokens,
+            recorded.written_tokens,
             recorded.confidence,
         )
 

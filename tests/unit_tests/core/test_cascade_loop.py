@@ -364,10 +364,11 @@ def test_the_cost_of_an_unmetered_answer_is_unknown_not_zero() -> None:
     assert outcome.usd is None
 
 
-def test_cached_tokens_are_priced_as_such() -> None:
-    plan = replace(plan_of({"good": 0.9}), tiers=(Tier("a", Price(10, 0, 1)), *TIERS[1:]))
-    outcome, _ = run(plan, said("good", cached_tokens=60))
-    assert outcome.usd == pytest.approx((40 * 10 + 60 * 1) / 1e6)
+def test_tokens_of_a_providers_cache_are_priced_as_such() -> None:
+    price = Price(10, 0, cached_input=1, cache_write=20)
+    plan = replace(plan_of({"good": 0.9}), tiers=(Tier("a", price), *TIERS[1:]))
+    outcome, _ = run(plan, said("good", cached_tokens=60, written_tokens=30))
+    assert outcome.usd == pytest.approx((10 * 10 + 60 * 1 + 30 * 20) / 1e6)
     assert outcome.cached_tokens == 60
 
 

@@ -159,13 +159,14 @@ class TestCollect:
 
     def test_all_fields_are_kept(self, tmp_path: Path) -> None:
         path = tmp_path / "a.jsonl"
-        reply = Reply("x", 10, 5, cached_tokens=4, confidence=-0.25, defect="cut short")
+        reply = Reply("x", 10, 5, 4, 2, confidence=-0.25, defect="cut short")
         (tally,) = gather(path, small=lambda text: reply)
         assert read(path)["q0"]["answers"]["small"] == {
             "text": "x",
             "input_tokens": 10,
             "output_tokens": 5,
             "cached_tokens": 4,
+            "written_tokens": 2,
             "confidence": -0.25,
             "defect": "cut short",
         }

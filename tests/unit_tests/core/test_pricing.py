@@ -37,8 +37,15 @@ def conditional_models(provider_id: str) -> list[str]:
     return [m.id for m in provider.models if isinstance(m.prices, list) and not m.deprecated]
 
 
-def table_cost(provider: str, model: str, paid: int, bought: int, cached: int) -> float:
-    usage = Usage(input_tokens=paid, output_tokens=bought, cache_read_tokens=cached or None)
+def table_cost(
+    provider: str, model: str, paid: int, bought: int, cached: int, written: int = 0
+) -> float:
+    usage = Usage(
+        input_tokens=paid,
+        output_tokens=bought,
+        cache_read_tokens=cached or None,
+        cache_write_tokens=written or None,
+    )
     now = dt.datetime.now(tz=dt.UTC)
     found = calc_price(usage, model, provider_id=provider, genai_request_timestamp=now)
     return float(found.total_price)
@@ -63,6 +70,18 @@ def test_the_table_is_read_as_its_own_library_reads_it(provider: str, models: li
                 ours = book.cost(f"{provider}:{model}", paid, 777, cached)
                 theirs = table_cost(provider, model, paid, 777, cached)
                 assert ours == pytest.approx(theirs, rel=1e-9), (model, paid, cached)
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-3-haiku-20240307"])
+def test_what_is_written_to_a_providers_cache_is_priced_as_the_tables_library_does(
+    model: str,
+) -> None:
+    price = PriceBook().price(f"anthropic:{model}")
+    for paid, cached, written in [(1000, 0, 1000), (1000, 300, 600), (250_000, 100_000, 50_000)]:
+        ours = price.cost(paid, 777, cached, written)
+        theirs = table_cost("anthropic", model, paid, 777, cached, written)
+        assert ours == pytest.approx(theirs, rel=1e-9), (paid, cached, written)
+    assert price.cost(1000, 0, 0, 1000) > price.cost(1000, 0)
 
 
 def test_a_model_is_found_without_its_provider_and_by_its_framework_name() -> None:
@@ -95,6 +114,9 @@ def test_cached_tokens_are_part_of_the_input() -> None:
     assert price.cost(1_000_000, 0, 400_000) == pytest.approx(1.2 + 0.2)
     assert price.cost(100, 0, 500) == price.cost(100, 0, 100)
     assert Price(2.0, 0.0).cost(1_000_000, 0, 400_000) == 2.0
+    dearer = Price(2.0, 0.0, cached_input=0.5, cache_write=2.5)
+    assert dearer.cost(1_000_000, 0, 400_000, 100_000) == pytest.approx(1.0 + 0.2 + 0.25)
+    assert dearer.cost(100, 0, 60, 500) == dearer.cost(100, 0, 60, 40)
 
 
 def test_a_long_prompt_pays_the_higher_price_for_all_its_tokens() -> None:
@@ -127,6 +149,7 @@ def test_the_steps_of_a_tiered_price_may_come_in_any_order() -> None:
         {"input": 1},
         {"input": 1, "output": 2, "per": 3},
         {"input": 1, "output": 2, "cached_input": -1},
+        {"input": 1, "output": 2, "cache_write": -1},
         {"input": 1, "output": 2, "above": 5},
         {"input": 1, "output": 2, "above": [[1000, [-1, 2]]]},
         Price(-1, 2),
@@ -139,7 +162,7 @@ def test_what_is_no_price_is_refused_naming_the_model(value: Any) -> None:
 
 
 rates = st.floats(0, 1000)
-flat_prices = st.builds(Price, rates, rates, st.none() | rates)
+flat_prices = st.builds(Price, rates, rates, st.none() | rates, cache_write=st.none() | rates)
 
 
 @given(flat_prices, st.dictionaries(st.integers(1, 10**6), flat_prices, max_size=3))

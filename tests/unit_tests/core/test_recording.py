@@ -28,7 +28,9 @@ ROWS: list[dict[str, Any]] = [
         "query": 'Größe 金 🪙, "quoted"\nand a second line',
         "reference": "up",
         "answers": {
-            "small": answer("up", confidence=-0.25, cached_tokens=7, correct=True),
+            "small": answer(
+                "up", cached_tokens=7, written_tokens=3, confidence=-0.25, correct=True
+            ),
             "large": answer("Down.", confidence=0.0, correct=False),
         },
     },
@@ -507,6 +509,7 @@ def test_text_groups_are_equal_exactly_where_texts_are(given_texts: list[str]) -
         input_tokens=st.integers(0, 10**6),
         output_tokens=st.integers(0, 10**6),
         cached_tokens=st.integers(0, 10),
+        written_tokens=st.integers(0, 10),
         confidence=st.none() | st.floats(-50, 0),
         correct=st.none() | st.booleans(),
     ),

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
 from pydantic import BaseModel
 
+from frugal_core.answers import Bill
 from langchain_frugal._contract import Contract, StructuredOutput, as_openai_tool
-from langchain_frugal._replies import read_message
+from langchain_frugal._replies import bill_of, read_message
 
 
 def call(name: str = "look", **args: Any) -> AIMessage:
@@ -46,6 +48,27 @@ def test_plain_calls_have_no_contract(kwargs: dict[str, Any]) -> None:
 )
 def test_an_unreadable_schema_is_not_the_answers_fault(broken: dict[str, Any]) -> None:
     assert breach(call(a="x"), tools=[tool(**broken)]) is None
+
+
+@pytest.mark.parametrize(
+    ("details", "bought"),
+    [
+        ({}, Bill(100, 5)),
+        ({"cache_read": 60, "cache_creation": 30}, Bill(100, 5, 60, 30)),
+        ({"priority_cache_read": 60, "priority": 100}, Bill(100, 5, 60)),
+        # langchain-anthropic's, where the provider says for how long; nothing counts twice.
+        (
+            {"cache_creation": 0, "ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 10},
+            Bill(100, 5, 0, 30),
+        ),
+        ({"cache_read": None}, Bill(100, 5)),
+    ],
+)
+def test_what_a_providers_prompt_cache_was_used_for(details: Any, bought: Bill) -> None:
+    usage = UsageMetadata(
+        input_tokens=100, output_tokens=5, total_tokens=105, input_token_details=details
+    )
+    assert bill_of(usage) == bought
 
 
 def test_nested_schemas_are_checked() -> None:

@@ -67,7 +67,7 @@ OPENAI = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
             response(
                 {"usage": {"input_tokens": 1, "output_tokens": 3, "cache_creation_input_tokens": 6}}
             ),
-            Bill(7, 3),
+            Bill(7, 3, 0, 6),
         ),
         (response(beside={"usage": {"input_tokens": 7, "output_tokens": 3}}), Bill(7, 3)),
         (
