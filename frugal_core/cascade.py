@@ -28,7 +28,8 @@ class Reply:
         defect: Why this answer cannot be accepted whatever its score (empty, truncated, refused,
             schema or tool arguments violated), or None.
         useless: The defect leaves the caller nothing to use, so that even as the last tier's the
-            answer may give way to a sound draft. A refusal or a text cut short is of use.
+            answer may give way to a sound draft, if nothing was tested that says otherwise. A
+            refusal or a text cut short is of use.
         payload: The adapter's own object; handed back untouched in the outcome.
         metered: False if the provider did not say what was bought; the cost is then unknown, not 0.
     """

@@ -51,7 +51,9 @@ def cascade(
             the student is passed over and nothing is promised, since only plain text was tested.
         on_failure: What happens if the last tier fails, or leaves the caller nothing to use:
             "best_draft" returns the best answer that was rejected for its score alone, flagged;
-            "raise" raises, or returns what the last tier said.
+            "raise" raises, or returns what the last tier said. Where there is a certificate, what
+            the last tier says of plain text is returned in any case, as it was in the test: nothing
+            can be the right answer.
 
     Returns:
         The outcome, as the generator's return value.
@@ -63,6 +65,7 @@ def cascade(
     judge = checked_judge(plan.scorer, query)
     run = _Run()
     last = len(plan.tiers) - 1
+    tested = plain and plan.certificate is not None
     for k, tier in enumerate(plan.tiers):
         started = time.perf_counter()
         if plan.student is not None and k == 0:
@@ -81,7 +84,7 @@ def cascade(
             continue
         run.replies.append((tier.model, answer))
         if k == last:
-            if answer.useless and run.drafts and on_failure == "best_draft":
+            if answer.useless and run.drafts and on_failure == "best_draft" and not tested:
                 why = answer.defect or "nothing to use"
                 run.steps.append(_step(tier, answer, "rejected", why, seconds=seconds))
                 return _best_draft(plan, run, f"the last tier's answer is no use: {why}", plain)

@@ -34,6 +34,11 @@ class Answer:
     correct: bool | None = None
     defect: str | None = None
 
+    @property
+    def sound(self) -> bool:
+        """Whether a cascade may accept it for its score: at run time, nothing is a defect too."""
+        return self.defect is None and bool(self.text.strip())
+
 
 @dataclass(frozen=True, slots=True)
 class Query:

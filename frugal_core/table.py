@@ -27,7 +27,7 @@ class Table:
         said: Index into `labels`; len(labels) for another answer; -1 for none. Shape (n, m).
         same: Equal numbers in a row mark equal normalised answers; -1 for none. Shape (n, m).
         words: Words in each answer; shape (n, m).
-        sound: Whether there is an answer without a defect; others are never accepted. Shape (n, m).
+        sound: Whether there is an answer that may be accepted for its score. Shape (n, m).
         correct: 1, 0 or NaN where unknown; a missing answer is not correct. Shape (n, m).
         usd: Cost of each answer; 0 for a missing one. Shape (n, m).
         confidence: Log of the model's own confidence, NaN where not given. Shape (n, m).
@@ -71,7 +71,7 @@ class Table:
                 said[i, j] = label_index.get(text, len(labels))
                 same[i, j] = numbers.setdefault(text, len(numbers))
                 words[i, j] = text.count(" ") + bool(text)
-                sound[i, j] = answer.defect is None
+                sound[i, j] = answer.sound
                 usd[i, j] = prices[j].cost_of(answer)
                 if answer.correct is not None:
                     correct[i, j] = answer.correct

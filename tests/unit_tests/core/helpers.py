@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from frugal_core.answers import Answer, Bill
 from frugal_core.cascade import Ask, Failure, OnFailure, Outcome, Reply
 from frugal_core.loop import cascade
 from frugal_core.policy import Policy
@@ -134,14 +135,14 @@ def run_recorded(policy: Policy, query: Query, on_failure: OnFailure = "best_dra
         recorded = query.answers.get(policy.chain.tiers[ask.tier])
         if recorded is None:
             return Failure(ConnectionError("no answer was recorded"))
-        return Reply(
-            recorded.text,
+        bill = Bill(
             recorded.input_tokens,
             recorded.output_tokens,
             recorded.cached_tokens,
             recorded.written_tokens,
-            recorded.confidence,
         )
+        said = Answer(recorded.text, bill=bill, confidence=recorded.confidence)
+        return said.reply(None, None)
 
     return drive(cascade(policy.plan, query.text, on_failure=on_failure), model)
 

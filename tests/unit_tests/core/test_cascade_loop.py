@@ -226,9 +226,12 @@ def test_a_defective_draft_is_never_returned_as_the_best() -> None:
         run(plan_of({}), said("", defect="empty"), said("", defect="empty"), TimeoutError("down"))
 
 
+EMPTY = said("", defect="empty", useless=True)
+
+
 def test_a_last_answer_of_no_use_gives_way_to_the_best_sound_draft() -> None:
-    plan = plan_of({"poor": 0.2, "fair": 0.4})
-    outcome, _ = run(plan, said("fair"), said("poor"), said("", defect="empty", useless=True))
+    plan = plan_of({"poor": 0.2, "fair": 0.4}, certificate=None)
+    outcome, _ = run(plan, said("fair"), said("poor"), EMPTY)
     assert outcome.reply.text == "fair" and outcome.tier == 0 and outcome.degraded
     assert decisions(outcome)[-2:] == [("c", "rejected"), ("a", "returned")]
     assert outcome.steps[-2].why == "empty"
@@ -242,18 +245,26 @@ def test_a_last_answer_of_no_use_gives_way_to_the_best_sound_draft() -> None:
     [
         (said("fair"), said("I won't", defect="refused"), "best_draft"),
         (said("fair"), said("half of", defect="cut short"), "best_draft"),
-        (said("fair"), said("", defect="empty", useless=True), "raise"),
-        (said("", defect="empty", useless=True), said("", defect="empty", useless=True), None),
-        (TimeoutError("down"), said("", defect="empty", useless=True), None),
+        (said("fair"), EMPTY, "raise"),
+        (EMPTY, EMPTY, None),
+        (TimeoutError("down"), EMPTY, None),
     ],
 )
 def test_a_last_answer_stays_if_it_is_of_use_or_nothing_better_is_there(
     draft: Reply | Exception, last: Reply, on_failure: OnFailure | None
 ) -> None:
-    plan = plan_of({"fair": 0.4}, thresholds=(0.5,))
+    plan = plan_of({"fair": 0.4}, thresholds=(0.5,), certificate=None)
     outcome, _ = run(plan, draft, last, on_failure=on_failure or "best_draft")
     assert outcome.reply is last and not outcome.degraded
     assert outcome.steps[-1].why == f"last tier, though {last.defect}"
+
+
+def test_under_a_certificate_the_last_word_is_the_last_tiers_as_it_was_in_the_test() -> None:
+    plan = plan_of({"fair": 0.4}, thresholds=(0.5,))
+    outcome, _ = run(plan, said("fair"), EMPTY)
+    assert outcome.reply is EMPTY and outcome.promise == CERTIFICATE.sentence
+    other, _ = run(plan, said("fair"), EMPTY, plain=False)
+    assert other.reply.text == "fair" and other.degraded, "only plain text was tested"
 
 
 def test_a_failure_in_the_middle_of_a_live_stream_raises() -> None:

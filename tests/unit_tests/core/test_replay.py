@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from frugal_core.certifying import Certificate
 from frugal_core.fitting import fit
 from frugal_core.policy import Policy
 from frugal_core.recording import Recording
@@ -25,6 +26,7 @@ from tests.unit_tests.core.helpers import (
     with_gaps,
 )
 
+CERTIFICATE = Certificate(0.01, 0.95, 800, 3, 9, "large", "gold", "2026-01-31")
 FIVE = ("tiny", "small", "medium", "large", "huge")
 
 
@@ -111,8 +113,20 @@ def test_answers_outside_the_label_set_and_empty_ones(closed_policy: Policy) -> 
         odd = ("", "UP!", "I cannot say", " \n", "Größe", "down ")[i % 6]
         row["answers"][("small", "medium", "large")[i % 3]]["text"] = odd
     recording = Recording.from_rows(rows, prices=PRICES)
-    for policy in several(closed_policy):
+    certified = replace(closed_policy, certificate=CERTIFICATE)
+    for policy in several(certified):
         assert_loop_equals_replay(policy, recording)
+
+
+def test_nothing_may_be_the_right_answer() -> None:
+    rows = closed_rows(1200, 5)
+    for row in rows:  # "Say nothing if it is flat."
+        for said in (row, *row["answers"].values()):
+            name = "reference" if said is row else "text"
+            said[name] = said[name].replace("flat", "")
+    policy = fit(Recording.from_rows(rows, prices=PRICES), promise=0.03, student=False)
+    assert policy.certificate is not None and len(policy.chain.tiers) > 1
+    assert_loop_equals_replay(policy, Recording.from_rows(rows[:200], prices=PRICES))
 
 
 def test_a_query_that_no_tier_answers_is_wrong_and_free() -> None:

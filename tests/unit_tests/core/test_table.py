@@ -54,6 +54,15 @@ def test_costs_and_confidences(table: Table) -> None:
     assert table.confidence[0, 0] == -0.5 and np.isnan(table.confidence[0, 1])
 
 
+def test_a_blank_or_defective_answer_is_not_sound() -> None:
+    said = [answer(" \n"), answer("up", defect="cut short"), answer("?")]
+    models = ["small", "medium", "large"]
+    row = {"query": "q", "reference": "", "answers": dict(zip(models, said, strict=True))}
+    table = Table.of(Recording.from_rows([row], prices=PRICES), models)
+    assert table.sound.tolist() == [[False, False, True]]
+    assert table.correct.tolist() == [[True, False, True]], "right all the same"
+
+
 def test_equal_answers_of_a_row_are_marked(table: Table) -> None:
     assert table.same[0, 0] != table.same[0, 1]
     assert table.same[2, 0] == table.same[2, 1] >= 0
