@@ -31,7 +31,7 @@ from langchain_frugal._replies import (
     replay,
     says_something,
 )
-from langchain_frugal._tiers import ChatAssembly
+from langchain_frugal._tiers import ChatAssembly, uses_responses_api
 from langchain_frugal._tracing import Parent, Unseen, callbacks_below
 
 
@@ -82,7 +82,7 @@ class Call:
             kwargs.pop("stop", None)
             draft = AIMessage(ask.verify.text)
             return model, [*self.messages, draft, HumanMessage(VERIFICATION)], kwargs
-        if not ask.live and self.contract is None:
+        if not ask.live and self.contract is None and not uses_responses_api(model, kwargs):
             kwargs = {**tier.draft_options, **kwargs}
         structured = kwargs.pop(STRUCTURED, None)
         if structured is not None:

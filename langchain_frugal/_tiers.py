@@ -59,7 +59,7 @@ class ChatModels:
 
     def gives_log_probs(self, model: BaseChatModel) -> bool | None:
         """Whether it was told to; the Responses API takes no such argument."""
-        if getattr(model, "use_responses_api", None):
+        if uses_responses_api(model, {}):
             return False
         told: bool | None = getattr(model, "logprobs", False)
         return told
@@ -72,3 +72,9 @@ class ChatModels:
 
 
 CHAT_MODELS = ChatModels()
+
+
+def uses_responses_api(model: BaseChatModel, arguments: Mapping[str, Any]) -> bool:
+    """Whether a call goes to OpenAI's Responses API; ChatOpenAI decides by its arguments, too."""
+    decides = getattr(model, "_use_responses_api", None)
+    return decides is not None and decides({**getattr(model, "model_kwargs", {}), **arguments})

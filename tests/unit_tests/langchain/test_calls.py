@@ -13,6 +13,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField
 
+from frugal_core.cascade import Ask
 from frugal_core.errors import FrugalError
 from frugal_core.loop import VERIFICATION
 from langchain_frugal import FrugalCascadeLLM
@@ -196,6 +197,31 @@ async def test_arguments_reach_every_tier(way: Way) -> None:
     for fake in fakes(llm):
         (_, kwargs), *_ = fake.calls
         assert (kwargs["stop"], kwargs["temperature"]) == (["\n"], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        ({}, {"logprobs": True}),
+        ({"top_p": 0.5}, {"logprobs": True}),
+        # OpenAI's Responses API knows no such argument, and any of these selects it.
+        ({"previous_response_id": "resp_1"}, {}),
+        ({"include": ["message.output_text.logprobs"]}, {}),
+        ({"truncation": "auto"}, {}),
+        ({"text": {"verbosity": "low"}}, {}),
+        ({"reasoning": {"effort": "low"}}, {}),
+    ],
+)
+def test_log_probabilities_are_asked_for_where_they_may_be(arguments: Any, asked: Any) -> None:
+    llm = FrugalCascadeLLM(model="gpt-4o", api_key="k")
+    call = llm._call([HumanMessage("Q")], None, dict(arguments))
+    assert call.request(Ask(0, live=False))[2] == {**asked, **arguments}
+
+
+def test_log_probabilities_are_not_asked_for_where_the_constructor_selects_another_api() -> None:
+    low = {"text": {"verbosity": "low"}}
+    llm = FrugalCascadeLLM(model="gpt-4o", api_key="k", model_kwargs=low)
+    assert llm._assembly.tiers[0].draft_options == {}
 
 
 # Failures
