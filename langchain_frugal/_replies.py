@@ -118,13 +118,25 @@ def as_result(message: AIMessage) -> ChatResult:
     )
 
 
+_FORMAT = ("model_provider", "output_version")
+"""Response metadata by which LangChain translates a message, or a chunk of it, into its format."""
+
+
 def replay(message: AIMessage) -> Iterator[AIMessageChunk]:
     """A finished message in pieces, as if it were streamed; without usage and trail."""
-    if isinstance(message.content, str):
-        for piece in pieces(message.content):
-            yield AIMessageChunk(content=piece, id=message.id)
-    else:
-        yield AIMessageChunk(content=message.content, id=message.id)
+    metadata = message.response_metadata
+    chunk = partial(
+        AIMessageChunk,
+        response_metadata={name: metadata[name] for name in _FORMAT if name in metadata},
+        id=message.id,
+    )
+    content = message.content
+    if isinstance(content, str):
+        for piece in pieces(content):
+            yield chunk(content=piece)
+        content = ""
+    elif "model_provider" in metadata:  # whose streams number their blocks, and calls with them
+        content = [_numbered(block, index) for index, block in enumerate(content)]
     calls = [
         tool_call_chunk(
             name=call["name"],
@@ -134,19 +146,21 @@ def replay(message: AIMessage) -> Iterator[AIMessageChunk]:
         )
         for index, call in enumerate([*message.tool_calls, *message.invalid_tool_calls])
     ]
-    if calls or message.additional_kwargs:
-        extra = {k: v for k, v in message.additional_kwargs.items() if k != "tool_calls"}
-        empty: Any = "" if isinstance(message.content, str) else []
-        yield AIMessageChunk(
-            content=empty, tool_call_chunks=calls, additional_kwargs=extra, id=message.id
-        )
+    extra = {k: v for k, v in message.additional_kwargs.items() if k != "tool_calls"}
+    if calls or message.additional_kwargs or isinstance(content, list):
+        # Calls stand beside the blocks that mean them, or they would be taken for further ones.
+        yield chunk(content=content, tool_call_chunks=calls, additional_kwargs=extra)
+
+
+def _numbered(block: Any, index: int) -> Any:
+    return {"index": index, **block} if isinstance(block, dict) else block
 
 
 def as_chunk(message: AIMessage) -> AIMessageChunk:
     """A message as one chunk: a model that does not stream "streams" a whole message."""
     if isinstance(message, AIMessageChunk):
         return message
-    chunk = add_ai_message_chunks(AIMessageChunk(content=""), *replay(message))
+    chunk = add_ai_message_chunks(*replay(message))
     metadata = {"response_metadata": message.response_metadata}
     return chunk.model_copy(update={"usage_metadata": message.usage_metadata, **metadata})
 

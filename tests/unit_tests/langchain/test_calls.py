@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    HumanMessage,
+    ToolCall,
+    ToolMessage,
+)
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
@@ -322,6 +329,42 @@ async def test_stream_that_breaks_after_something_was_shown(way: Way) -> None:
         await way(FrugalCascadeLLM(tiers=[Fake(says=["no"]), strong], scorer=right))
 
 
+def responses(*cities: str) -> AIMessage:
+    """What ChatOpenAI makes of a reply of OpenAI's Responses API that calls a tool."""
+    calls = [ToolCall(name="look", args={"city": city}, id=f"call_{city}") for city in cities]
+    blocks = [
+        {"type": "function_call", "name": "look", "call_id": call["id"], "id": f"fc_{call['id']}"}
+        | {"arguments": json.dumps(call["args"])}
+        for call in calls
+    ]
+    thought = {"type": "reasoning", "id": "rs_1", "summary": []}
+    told = {"type": "text", "text": "let me look", "id": "msg_1", "annotations": []}
+    return AIMessage(
+        [thought, told, *blocks], tool_calls=calls, response_metadata={"model_provider": "openai"}
+    )
+
+
+@pytest.mark.parametrize("way", [stream, astream])
+@pytest.mark.parametrize("version", [None, "v1"])
+@pytest.mark.parametrize("cities", [("Paris",), ("Paris", "Rome")])
+async def test_a_replayed_draft_calls_its_tools_once(
+    way: Way, version: str | None, cities: tuple[str, ...]
+) -> None:
+    said = responses(*cities)
+    more = {} if version is None else {"output_version": version}
+    message = await way(two(first=said, scorer=lambda q, a: 1.0, **more).bind_tools([LOOK]))
+    assert message.tool_calls == said.tool_calls and not message.invalid_tool_calls
+    assert message.text == "let me look"
+    blocks = message.content_blocks
+    assert [block["type"] for block in blocks[:2]] == ["reasoning", "text"]
+    called = [(block["type"], block["id"], block["args"]) for block in blocks[2:]]  # type: ignore[typeddict-item]
+    assert called == [("tool_call", call["id"], call["args"]) for call in said.tool_calls]
+    assert [block["type"] for block in message.content if isinstance(block, dict)] == [
+        *("reasoning", "text"),
+        *["tool_call" if version else "function_call"] * len(cities),
+    ]
+
+
 def test_closing_a_stream_closes_the_tiers() -> None:
     llm = two(second="one two three four")
     chunks = llm.stream("Q")
@@ -415,7 +458,8 @@ def test_a_cascade_in_a_cascade() -> None:
     assert message.usage_metadata["total_tokens"] == 15
 
 
-def test_a_tier_that_does_not_stream() -> None:
-    silent = Fake(model="b", says=["all at once"], disable_streaming=True)
+@pytest.mark.parametrize("content", ["all at once", [{"type": "text", "text": "all at once"}]])
+def test_a_tier_that_does_not_stream(content: Any) -> None:
+    silent = Fake(model="b", says=[AIMessage(content)], disable_streaming=True)
     llm = FrugalCascadeLLM(tiers=[Fake(says=["no"]), silent], scorer=right)
-    assert joined(list(llm.stream("Q"))).content == "all at once"
+    assert joined(list(llm.stream("Q"))).content == content
