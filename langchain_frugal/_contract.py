@@ -35,7 +35,8 @@ class StructuredOutput:
     """A schema that the answer must fit, and how to ask for it.
 
     Args:
-        schema: A pydantic class (v2 or v1), a TypedDict, a JSON schema, or None for any JSON.
+        schema: A pydantic class (v2 or v1), a TypedDict, a JSON schema, one of OpenAI's forms
+            around one, or None for any JSON.
         options: `method`, `strict`, ... as given to `with_structured_output`; what is absent is
             left to each tier's own default.
     """
@@ -50,15 +51,12 @@ class StructuredOutput:
     @property
     def json_schema(self) -> dict[str, Any] | None:
         """The schema as JSON schema."""
-        if self.schema is None:
-            return None
-        parameters: dict[str, Any] = self._function.get("parameters", {})
-        return parameters
+        return None if self.schema is None else self._form[1]
 
     @property
     def name(self) -> str | None:
-        """The name that a tool call with this schema has."""
-        return None if self.schema is None else str(self._function["name"])
+        """The name that a tool call with this schema has, if it can have one."""
+        return None if self.schema is None else self._form[0]
 
     @property
     def is_class(self) -> bool:
@@ -66,9 +64,20 @@ class StructuredOutput:
         return hasattr(self.schema, "model_validate") or hasattr(self.schema, "parse_obj")
 
     @property
-    def _function(self) -> dict[str, Any]:
-        function: dict[str, Any] = convert_to_openai_tool(self.schema)["function"]
-        return function
+    def _form(self) -> tuple[str | None, dict[str, Any]]:
+        """Its name, if it has one, and its JSON schema."""
+        form = self.schema
+        if isinstance(form, dict):
+            form = form.get("json_schema", form)  # in {"type": "json_schema", "json_schema": form}
+            if "schema" in form:  # {"name": ..., "schema": ..., "strict": ...}
+                return form.get("name"), form["schema"]
+        try:
+            function = convert_to_openai_tool(form)["function"]
+        except ValueError:
+            if isinstance(form, dict):  # a JSON schema without a title; JSON mode asks for no name
+                return None, form
+            raise
+        return str(function["name"]), function.get("parameters", {})
 
     def ask(self, tier: BaseChatModel, kwargs: Mapping[str, Any]) -> Runnable[Any, Any]:
         """The tier, bound to whatever its provider needs to answer in this schema."""

@@ -127,6 +127,35 @@ def test_structured_output_reads_its_own_call_only() -> None:
     assert "not JSON" in str(breach(call("other", x=1), structured_output=target))
 
 
+X = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"),
+    [
+        (Point, "Point"),
+        ({"title": "P", **X}, "P"),
+        ({"name": "P", "parameters": X}, "P"),
+        ({"type": "function", "function": {"name": "P", "parameters": X}}, "P"),
+        ({"name": "P", "schema": X, "strict": True}, "P"),
+        ({"type": "json_schema", "json_schema": {"name": "P", "schema": X}}, "P"),
+        (X, None),
+        (None, None),
+    ],
+)
+def test_structured_output_is_checked_in_whatever_form_its_schema_comes(
+    schema: Any, name: str | None
+) -> None:
+    target = StructuredOutput(schema)
+    assert target.name == name
+    assert breach(AIMessage('{"x": 1}'), structured_output=target) is None
+    wrong = breach(AIMessage('{"x": "one"}'), structured_output=target)
+    assert (wrong is None) is (schema is None), "any JSON will do"
+    if name is not None:
+        assert breach(call(name, x=1), structured_output=target) is None
+        assert breach(call(name, y=1), structured_output=target) is not None
+
+
 def test_other_tools_beside_structured_output_are_called_first() -> None:
     target = StructuredOutput(Point, {"tools": [tool()]})
     assert target.parse(call("look")) is None
