@@ -34,6 +34,16 @@ class ToolCall:
     name: str
     arguments: Mapping[str, Any] | None
 
+    @classmethod
+    def of(cls, name: str, written: Any) -> ToolCall:
+        """A call whose arguments are an object or, as providers write them, its JSON."""
+        if isinstance(written, str):
+            try:
+                written = json.loads(written or "{}")
+            except ValueError:
+                written = None
+        return cls(name, written if isinstance(written, dict) else None)
+
     def __str__(self) -> str:
         """The call as text, the same for the same call."""
         return f"{self.name}({json.dumps(self.arguments, sort_keys=True, ensure_ascii=False)})"
@@ -64,9 +74,11 @@ class Contract:
         """The contract of a call with these arguments, in OpenAI's form; None for plain text."""
         if not any(map(arguments.get, FORMAT_ARGUMENTS)):
             return None
+        # The functions of OpenAI's first form are tools without the frame.
+        functions = [{"function": function} for function in arguments.get("functions") or ()]
         return cls(
-            tools=_argument_schemas(arguments.get("tools") or ()),
-            must_call=requires_call(arguments.get("tool_choice")),
+            tools=_argument_schemas([*(arguments.get("tools") or ()), *functions]),
+            must_call=requires_call(arguments.get("tool_choice") or arguments.get("function_call")),
             schema=_response_schema(arguments.get("response_format")),
         )
 

@@ -30,7 +30,7 @@ from frugal_core.cache.answers import (
 )
 from frugal_core.cache.controls import CacheControls
 from langchain_frugal._cache_messages import is_text
-from langchain_frugal._replies import no_usage, read_message
+from langchain_frugal._replies import answer_of, no_usage
 
 
 class LangChainControls(CacheControls):
@@ -141,15 +141,17 @@ def served(hit: ChatGeneration) -> ChatGeneration:
 
 
 def _calls_tools(generation: Generation) -> bool:
-    called = getattr(getattr(generation, "message", None), "tool_calls", None)
+    message = getattr(generation, "message", None)
+    called = isinstance(message, AIMessage) and answer_of(message).calls
     return bool(called) or acts(generation.text)
 
 
 def _layers(message: AIMessage, keep_tool_calls: bool) -> Layers:
+    answer = answer_of(message)
     return layers_of_answer(
-        defect=degraded(message.response_metadata) or read_message(message, None).defect,
-        tool_calls=bool(message.tool_calls) or acts(str(message.text)),
-        text=is_text({"content": message.content}),
+        defect=degraded(message.response_metadata) or answer.reply(None, None).defect,
+        tool_calls=bool(answer.calls) or acts(answer.text),
+        text=is_text({"content": message.content}) and not answer.other,
         keep_tool_calls=keep_tool_calls,
     )
 

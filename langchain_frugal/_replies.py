@@ -60,7 +60,7 @@ def is_text(messages: Sequence[BaseMessage]) -> bool:
 def read_message(message: AIMessage, contract: Contract | None) -> Reply:
     """What a tier's message is to the core."""
     breach = None if contract is None else partial(contract.breach, message)
-    return _answer(message).reply(breach, message)
+    return answer_of(message).reply(breach, message)
 
 
 def read_error(error: Exception) -> tuple[Failure, UsageMetadata | None]:
@@ -192,21 +192,23 @@ def _from_cache(usage: UsageMetadata) -> bool:
     return "total_cost" in usage
 
 
-def _answer(message: AIMessage) -> Answer:
+def answer_of(message: AIMessage) -> Answer:
     """What a message says, in no framework's terms."""
-    metadata = message.response_metadata
-    refused = bool(message.additional_kwargs.get("refusal"))
+    metadata, beside = message.response_metadata, message.additional_kwargs
     kinds: set[Any] = set()
     if isinstance(message.content, list):
         kinds = {block.get("type") for block in message.content if isinstance(block, dict)}
     calls = [ToolCall(call["name"], call["args"]) for call in message.tool_calls]
     calls += [ToolCall(call["name"] or "", None) for call in message.invalid_tool_calls]
+    if function := beside.get("function_call"):  # OpenAI's first form of a tool call
+        calls.append(ToolCall.of(function.get("name") or "", function.get("arguments")))
     return Answer(
         text=_text(message),
         calls=tuple(calls),
-        other=bool(kinds - {"text", "reasoning", "thinking", "redacted_thinking"}),
+        other=bool(kinds - {"text", "reasoning", "thinking", "redacted_thinking"})
+        or bool(beside.get("audio")),
         ended=_ended(metadata),
-        refused=refused or "refusal" in kinds,
+        refused=bool(beside.get("refusal")) or "refusal" in kinds,
         bill=bill_of(message.usage_metadata),
         confidence=_confidence(metadata.get("logprobs")),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -88,23 +87,13 @@ def answer_of(response: Response, model: LLM) -> Answer:
 def _calls(response: ChatResponse, model: LLM) -> tuple[ToolCall, ...]:
     blocks = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     if blocks:
-        return tuple(ToolCall(block.tool_name, _arguments(block.tool_kwargs)) for block in blocks)
+        return tuple(ToolCall.of(block.tool_name, block.tool_kwargs) for block in blocks)
     if not response.message.additional_kwargs.get("tool_calls"):
         return ()
     # An integration that has not heard of blocks yet.
     read: Any = getattr(model, "get_tool_calls_from_response", None)
     selections = read(response, error_on_no_tool_call=False) if read else ()
     return tuple(ToolCall(call.tool_name, call.tool_kwargs) for call in selections)
-
-
-def _arguments(written: Any) -> Any:
-    """A tool call's arguments; None if they are no JSON object."""
-    if isinstance(written, str):
-        try:
-            written = json.loads(written or "{}")
-        except ValueError:
-            return None
-    return written if isinstance(written, dict) else None
 
 
 def _choice(response: Response) -> Any:

@@ -147,8 +147,17 @@ def test_a_round_trip_keeps_what_the_model_said() -> None:
     assert message.tool_calls[0]["id"] == "t1" and "token_usage" in message.response_metadata
 
 
-def test_tool_calls_of_others_on_the_same_location_are_not_served() -> None:
-    said = AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "t1"}])
+FUNCTION = {"function_call": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "t1"}]),
+        AIMessage("", additional_kwargs=FUNCTION),
+    ],
+)
+def test_tool_calls_of_others_on_the_same_location_are_not_served(said: AIMessage) -> None:
     packed, _ = KEPT.pack([ChatGeneration(message=said)])
     assert KEPT.unpack(hit(packed)) is not None
     assert NOT_KEPT.unpack(hit(packed)) is None
@@ -182,6 +191,8 @@ def test_what_is_not_packed() -> None:
     assert layers(AIMessage("x", additional_kwargs={"signature": b"bytes"})) == "none"
     picture = AIMessage([{"type": "image_url", "image_url": {"url": "u"}}])
     assert layers(picture) == "exact"
+    assert layers(AIMessage("", additional_kwargs={"audio": {"data": "AA"}})) == "exact"
+    assert layers(AIMessage("", additional_kwargs=FUNCTION)) == "none"
     assert NOT_KEPT.pack([]) == (None, "none")
     cut = Generation(text="so", generation_info={"finish_reason": "length"})
     assert NOT_KEPT.pack([Generation(text="fine"), cut])[1] == "none"

@@ -298,6 +298,19 @@ def check_draft(message: AIMessage) -> None:
     assert message.usage_metadata["total_tokens"] == 30
 
 
+FUNCTION = AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": "{}"}})
+SOUND = AIMessage("", additional_kwargs={"audio": {"id": "a", "transcript": "hello"}})
+
+
+@pytest.mark.parametrize("way", [invoke, ainvoke])
+@pytest.mark.parametrize("said", [FUNCTION, SOUND])
+async def test_an_answer_beside_the_content_is_not_empty(way: Way, said: AIMessage) -> None:
+    message = await way(two(first="a draft", second=said))
+    assert message.additional_kwargs == said.additional_kwargs
+    assert trail(message) == [("a", "rejected"), ("b", "accepted")]
+    assert message.response_metadata["frugal"]["trail"][-1]["why"] == "last tier"
+
+
 @pytest.mark.parametrize("way", [stream, astream])
 async def test_what_has_been_streamed_stays(way: Way) -> None:
     message = await way(two(first="a draft", second=BAD_CALL).bind_tools([LOOK]))

@@ -97,6 +97,26 @@ def test_required_tool_calls(choice: Any, required: bool) -> None:
     assert (said is not None) is required
 
 
+def legacy(name: str = "look", arguments: str = '{"x": 1}') -> AIMessage:
+    said = {"function_call": {"name": name, "arguments": arguments}}
+    return AIMessage("", additional_kwargs=said)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (legacy(), None),
+        (legacy(arguments='{"x": "one"}'), "wrong arguments for look: x is not of type 'integer'"),
+        (legacy(arguments="{x"), "a tool call is not valid JSON"),
+        (legacy("jump"), "called an unknown tool: jump"),
+        (AIMessage("talk"), "no tool call though one was required"),
+    ],
+)
+def test_functions_are_tools_in_openais_first_form(message: AIMessage, said: str | None) -> None:
+    functions = [{"name": "look", "parameters": Point.model_json_schema()}]
+    assert breach(message, functions=functions, function_call={"name": "look"}) == said
+
+
 def test_a_providers_own_tool_may_be_called_what_it_likes() -> None:
     tools: list[Any] = [{"type": "search_2030", "name": "s"}, {"type": "web_search"}, {"s": {}}]
     for own in tools:
