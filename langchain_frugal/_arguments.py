@@ -38,7 +38,8 @@ def sort_arguments(cls: type[BaseModel], given: Mapping[str, Any]) -> dict[str, 
         given: Everything the caller passed.
 
     Returns:
-        Arguments for `cls`; those that only `ChatOpenAI` has are gathered in `tier_arguments`.
+        Arguments for `cls`; those that only `ChatOpenAI` has are gathered in `tier_arguments`, and
+        the rate limiter with them.
 
     Raises:
         FrugalError: for an argument that neither has, with the nearest name that exists.
@@ -46,6 +47,9 @@ def sort_arguments(cls: type[BaseModel], given: Mapping[str, Any]) -> dict[str, 
     mine, gathered = arguments.sort_arguments(
         cls.__name__, given, _names(cls), _chat_openai_arguments(), _ADVICE
     )
+    if (limiter := mine.pop("rate_limiter", None)) is not None:
+        # It limits requests, and these are the tiers'; in its own field it would count calls.
+        gathered["rate_limiter"] = limiter
     if gathered:
         mine["tier_arguments"] = {**(mine.get("tier_arguments") or {}), **gathered}
     return mine

@@ -62,8 +62,8 @@ class FrugalCascadeLLM(Fitted, CascadeModel):
             raises, or returns what the last tier said.
         prices: USD per million tokens by model, `{"my-model": [0.1, 0.4]}`, or a JSON file; over
             the built-in table.
-        temperature, max_tokens, timeout, max_retries, api_key, base_url, ...: Every argument of
-            `ChatOpenAI`; they go to every tier that is built here.
+        temperature, max_tokens, timeout, max_retries, rate_limiter, api_key, base_url, ...: Every
+            argument of `ChatOpenAI`; they go to every tier that is built here.
 
     Instantiate:
         ```python

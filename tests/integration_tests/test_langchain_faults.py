@@ -16,6 +16,7 @@ import openai
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.rate_limiters import BaseRateLimiter
 
 from frugal_core.ladders import AS_OF
 from langchain_frugal import FrugalCascadeLLM
@@ -276,6 +277,34 @@ async def test_verification_is_on_the_bill(scripted: StartScripted, way: Way) ->
     decisions = [step["decision"] for step in message.response_metadata["frugal"]["trail"]]
     assert decisions == ["rejected", "verified", "accepted"]
     check_bill(server, message)
+
+
+class Counting(BaseRateLimiter):
+    """A rate limiter that lets everything pass, and counts."""
+
+    count = 0
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        self.count += 1
+        return True
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        return self.acquire()
+
+
+@every_way
+@pytest.mark.parametrize("cheap", [[RIGHT], [DRAFT], [DRAFT, "Yes."], [DRAFT, "No."]])
+async def test_every_request_passes_the_rate_limiter(
+    scripted: StartScripted, way: Way, cheap: list[str]
+) -> None:
+    server = scripted({"cheap": cheap, "strong": RIGHT})
+    limiter = Counting()
+    judged = {} if len(cheap) == 1 else {"scorer": None}
+    llm = cascade(server, rate_limiter=limiter, **judged)
+    await way(llm)
+    assert limiter.count == len(server.requests)
+    await way(llm.model_copy(update={"temperature": 0.5}))
+    assert limiter.count == len(server.requests)
 
 
 @every_way

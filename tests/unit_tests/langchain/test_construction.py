@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.messages import HumanMessage
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.runnables import ConfigurableField
 from langchain_openai import ChatOpenAI
 from pydantic import ValidationError
 
@@ -143,6 +145,18 @@ def test_changing_a_field_later_is_refused_not_ignored() -> None:
         llm.temperature = 1.0
     copy = llm.model_copy(update={"temperature": 1.0})
     assert [tier.temperature for tier in models(copy)] == [1.0, 1.0]
+
+
+def test_what_limits_requests_is_the_tiers() -> None:
+    limiter = InMemoryRateLimiter()
+    llm = FrugalCascadeLLM(model="gpt-4o", api_key=KEY, rate_limiter=limiter)
+    configurable = llm.configurable_fields(temperature=ConfigurableField(id="t"))
+    configured: Any = configurable.prepare({"configurable": {"t": 0.7}})[0]  # type: ignore[attr-defined]
+    for one in (llm, configured):
+        assert one.rate_limiter is None, "it would be asked once more for the call"
+        assert [tier.rate_limiter for tier in models(one)] == [limiter, limiter]
+    with pytest.raises(FrugalError, match=r"rate_limiter: .* set this on the tiers"):
+        FrugalCascadeLLM(tiers=[Fake()], rate_limiter=limiter)
 
 
 @pytest.mark.parametrize("source", ["constructor", "call"])
