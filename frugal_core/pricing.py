@@ -17,14 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from frugal_core.errors import FrugalError, UnpricedModelError
+from frugal_core.providers import in_table, split_provider
 
 _MILLION = 1e6
-_PROVIDERS = {  # LangChain's names for what genai-prices calls otherwise
-    "azure_openai": "azure",
-    "google_genai": "google",
-    "google_vertexai": "google",
-    "mistralai": "mistral",
-}
 
 
 class Bought(Protocol):
@@ -203,7 +198,7 @@ class PriceBook:
 
         "provider:model" also finds the user's price of "model".
         """
-        for name in (model, model.rpartition(":")[2]):
+        for name in (model, split_provider(model)[1]):
             if name in self.prices:
                 price: Price = self.prices[name]
                 return price
@@ -246,10 +241,11 @@ def _table_price(model: str) -> Price | None:
     from genai_prices.data_snapshot import get_snapshot
     from genai_prices.types import TieredPrices
 
-    provider, _, name = model.rpartition(":")
-    provider = _PROVIDERS.get(provider, provider)
+    provider, name = split_provider(model)
+    if not provider and ":" in name:  # a tag of somebody's own server, a fine-tuned model
+        return None
     try:
-        _, info = get_snapshot().find_provider_model(name, None, provider or None, None)
+        _, info = get_snapshot().find_provider_model(name, None, in_table(provider) or None, None)
     except LookupError:
         return None
     rates = info.get_prices(dt.datetime.now(tz=dt.UTC))

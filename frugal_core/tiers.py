@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from frugal_core.errors import FrugalError
 from frugal_core.ladders import AS_OF, cheaper_models, find_ladder
 from frugal_core.pricing import Price, PriceBook
+from frugal_core.providers import split_provider
 
 Model = TypeVar("Model")
 
@@ -24,7 +25,7 @@ OPENAI = "openai"
 Entry = tuple[str, Any]
 """A tier's name, and its model, the words for it, or None for a student."""
 
-_PREFIX = re.compile(r"^[\w-]+[:/]")
+_OWNER = re.compile(r"^[\w-]+/")
 
 
 class Models(Protocol[Model]):
@@ -85,8 +86,9 @@ def same_model(one: str, other: str) -> bool:
 
 
 def bare(name: str) -> str:
-    """A model's name without its provider: "openai:gpt-4o" -> "gpt-4o"."""
-    return name if name.startswith("ft:") else _PREFIX.sub("", name, count=1)
+    """A model's name without its provider: "openai:gpt-4o" or "openai/gpt-4o" -> "gpt-4o"."""
+    provider, model = split_provider(name)
+    return model if provider else _OWNER.sub("", name, count=1)
 
 
 def named(models: Models[Any], tiers: Any) -> list[Entry]:
@@ -126,7 +128,7 @@ def named(models: Models[Any], tiers: Any) -> list[Entry]:
 def name_of(models: Models[Any], tier: Any) -> str:
     """What a tier is called where the user gave it no name."""
     if isinstance(tier, str):
-        return split(tier, custom_endpoint=False)[1]
+        return split_provider(tier)[1]
     return models.name_of(tier) if isinstance(tier, models.kind) else type(tier).__name__
 
 
@@ -155,7 +157,7 @@ def with_reference(entries: list[Entry], model: str | None) -> list[Entry]:
             f"model={model!r} is the reference, so it must be the last of the tiers, not "
             f"{entries[-1][0]!r}"
         )
-    return [*entries, (split(model, custom_endpoint=False)[1], model)]
+    return [*entries, (split_provider(model)[1], model)]
 
 
 def ladder_entries(model: str) -> list[Entry]:
@@ -168,11 +170,14 @@ def ladder_entries(model: str) -> list[Entry]:
         )
     head = model.removesuffix(bare(model))
     below = [(name, head + name) for name in cheaper]
-    return [*below, (split(model, custom_endpoint=False)[1], model)]
+    return [*below, (split_provider(model)[1], model)]
 
 
 def split(spec: str, *, custom_endpoint: bool) -> tuple[str, str]:
-    """Provider and model of "provider:model"; OpenAI unless something says otherwise."""
+    """Whom to ask for which model, as "provider:model" says it; OpenAI unless something does.
+
+    A word that might be a provider's is taken for one, known or not: the framework then says so.
+    """
     head, colon, tail = spec.partition(":")
     if head == OPENAI and colon:
         return OPENAI, tail
@@ -239,5 +244,4 @@ def price_of(models: Models[Any], book: PriceBook, name: str, entry: Any) -> Pri
         provider = models.provider_of(entry)
         if provider == CASCADE:
             return None  # its tokens are of several models
-    provider = {"mistralai": "mistral"}.get(str(provider), provider)
     return book.find(f"{provider}:{bare(name)}") or book.find(bare(name))

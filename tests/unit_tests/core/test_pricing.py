@@ -90,6 +90,37 @@ def test_a_model_is_found_without_its_provider_and_by_its_framework_name() -> No
     assert book.price("google_genai:gemini-2.5-pro") == book.price("google:gemini-2.5-pro")
 
 
+HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
+
+
+@pytest.mark.parametrize("provider", ["aws", "bedrock", "bedrock_converse", "amazon_bedrock"])
+def test_a_name_with_a_colon_is_found_in_the_table(provider: str) -> None:
+    ours = PriceBook().cost(f"{provider}:{HAIKU}", 1000, 500)
+    assert ours == pytest.approx(table_cost("aws", HAIKU, 1000, 500, 0), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("priced", "model", "found"),
+    [
+        (HAIKU, f"bedrock_converse:{HAIKU}", True),
+        ("llama3:8b", "ollama:llama3:8b", True),
+        ("ft:gpt-4o-mini:acme::x1", "openai:ft:gpt-4o-mini:acme::x1", True),
+        ("gpt-4o", "github-copilot:gpt-4o", True),  # a provider of the table's alone
+        ("8b", "llama3:8b", False),
+        ("x1", "ft:gpt-4o-mini:acme::x1", False),
+        ("0", HAIKU, False),
+    ],
+)
+def test_the_users_price_of_a_name_with_a_colon(priced: str, model: str, found: bool) -> None:
+    price = PriceBook({priced: [1, 2]}, table=False).find(model)
+    assert price == (Price(1, 2) if found else None)
+
+
+@pytest.mark.parametrize("tag", ["deepseek-r1:7b", "ollama:deepseek-r1:7b", "ft:acme:o3"])
+def test_a_tag_has_no_price_of_the_model_that_it_is_called_after(tag: str) -> None:
+    assert PriceBook().find(tag) is None
+
+
 def test_the_users_price_wins_over_the_table() -> None:
     assert PriceBook({"gpt-4o": [1, 2]}).cost("gpt-4o", 1_000_000, 500_000) == 2.0
     assert PriceBook({"gpt-4o": [0, 0]}).cost("gpt-4o", 1_000_000, 500_000) == 0.0

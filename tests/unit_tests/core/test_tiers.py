@@ -9,7 +9,8 @@ import pytest
 
 from frugal_core.assembly import assemble
 from frugal_core.errors import FrugalError
-from frugal_core.tiers import bare, named, same_model, split
+from frugal_core.pricing import Price, PriceBook
+from frugal_core.tiers import bare, named, price_of, same_model, split
 
 
 class Toy:
@@ -84,9 +85,21 @@ def test_providers(spec: str, at: bool, expected: tuple[str, str]) -> None:
 
 
 def test_names() -> None:
-    assert bare("openai:gpt-4o") == bare("gpt-4o") == "gpt-4o"
+    assert bare("openai:gpt-4o") == bare("openai/gpt-4o") == bare("gpt-4o") == "gpt-4o"
     assert same_model("openai:gpt-4o", "gpt-4o") and not same_model("gpt-4o-mini", "gpt-4o")
-    assert [name for name, _ in named(Toys(), [Toy("a"), Toy("a"), "x:b"])] == ["a", "a#2", "b"]
+    given = [Toy("a"), Toy("a"), "groq:b", "ollama:gemma:7b", "gemma:7b"]
+    assert [name for name, _ in named(Toys(), given)] == ["a", "a#2", "b", "gemma:7b", "gemma:7b#2"]
+
+
+@pytest.mark.parametrize(
+    "name", ["llama3:8b", "gemma:7b", "anthropic.claude-3-haiku-20240307-v1:0", "ft:gpt-4o:me::x"]
+)
+def test_a_colon_of_the_models_own_names_no_provider(name: str) -> None:
+    assert bare(name) == bare(f"ollama:{name}") == name
+    assert same_model(f"bedrock:{name}", name)
+    assert not same_model(name, name.partition(":")[2])
+    assert not same_model(name, name.rpartition(":")[2])
+    assert price_of(Toys(), PriceBook({name: [1, 2]}), f"ollama:{name}", Toy("t")) == Price(1, 2)
 
 
 @pytest.mark.parametrize(
