@@ -10,6 +10,7 @@ import marshal
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pprint import pformat
 from typing import Any
 
 from frugal_core.cascade import Judge, Reply
@@ -102,8 +103,8 @@ def _function_id(function: Callable[..., Any]) -> str:
     code = getattr(function, "__code__", None)
     if code is None:  # an object with __call__: its repr says what it is, or where it is
         return repr(function)
-    cells = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
-    defaults = repr(
+    cells = [_written(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+    defaults = _written(
         (getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None))
     )
     owner = repr(getattr(function, "__self__", None))
@@ -111,3 +112,8 @@ def _function_id(function: Callable[..., Any]) -> str:
     seen = marshal.dumps(code, 2) + repr((cells, defaults, owner)).encode()
     digest = hashlib.sha256(seen).hexdigest()[:16]
     return f"{function.__module__}.{function.__qualname__}#{digest}"
+
+
+def _written(value: Any) -> str:
+    """A value in words, the same in every process: the order of a set is not."""
+    return pformat(value, width=1)  # sorts the sets that do not fit into a line

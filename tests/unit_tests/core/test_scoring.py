@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -37,6 +40,26 @@ def test_functions_that_differ_in_code_or_closure_have_different_ids() -> None:
     other = FunctionScorer(lambda query, answer: float(len(answer.split()) > 2))
     assert other.id not in (at_least(2).id, at_least(3).id)
     assert FunctionScorer(lambda query, answer: 1.0, id="mine").id == "mine"
+
+
+HASHED = """
+from frugal_core.scoring import FunctionScorer
+words = {"a": [{"b", "c", "d", "e"}]}
+def score(query, answer, known=frozenset({"x", "y", "z", "w"}), *, more={"p", "q", "r"}):
+    return float(answer in {"s", "t", "u"} or answer in words)
+print(FunctionScorer(score).id, FunctionScorer((lambda w: lambda q, a: float(a in w))(words)).id)
+"""
+
+
+def test_an_id_is_the_same_in_every_process() -> None:
+    def ids(seed: str) -> str:
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        run = [sys.executable, "-c", HASHED]
+        return subprocess.run(
+            run, env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert len({ids(seed) for seed in ("1", "2", "3")}) == 1
 
 
 def test_a_scorer_may_be_an_object_that_can_be_called() -> None:
