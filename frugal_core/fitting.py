@@ -8,6 +8,7 @@ for nothing but the certificate.
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -86,6 +87,12 @@ def fit(
         >>> policy = fit(recording, promise=0.01)  # doctest: +SKIP
         >>> print(policy.verdict)  # doctest: +SKIP
     """
+    if not isinstance(recording, Recording):
+        # Its prices belong to it, so a path alone would not do.
+        given = repr(os.fspath(recording)) if isinstance(recording, str | os.PathLike) else "..."
+        raise FitError(
+            f"recording is a {type(recording).__name__}: give Recording.load({given}, prices=...)"
+        )
     if promise is None and budget is None:
         raise FitError(
             "fit needs an aim: promise=Promise(0.01), budget=USD per 1,000 queries, or both"

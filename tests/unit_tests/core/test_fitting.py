@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,19 @@ def test_the_same_recording_and_seed_give_the_same_policy() -> None:
     assert once.digest == again.digest
     other = fit(closed(250), promise=0.05, seed=4)
     assert other.scorer.id != once.scorer.id
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("answers.jsonl", "is a str: give Recording.load('answers.jsonl', prices=...)"),
+        (Path("answers.jsonl"), "Path: give Recording.load('answers.jsonl', prices=...)"),
+        ([], "is a list: give Recording.load(..., prices=...)"),
+    ],
+)
+def test_what_is_no_recording_is_refused_with_the_remedy(wrong: Any, says: str) -> None:
+    with pytest.raises(FitError, match=re.escape(says)):
+        fit(wrong, promise=0.05)
 
 
 def test_rows_are_shared_out_by_their_use() -> None:
