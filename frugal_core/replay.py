@@ -10,7 +10,7 @@ from scipy import sparse
 from frugal_core.arrays import Floats, Ints
 from frugal_core.learned_scorer import LearnedScorer
 from frugal_core.routing import Chain, Scores
-from frugal_core.student import STUDENT, Student
+from frugal_core.student import STUDENT, Student, knows
 from frugal_core.table import Table
 
 
@@ -44,7 +44,9 @@ def scores_of(scorer: LearnedScorer, table: Table, features: sparse.csr_matrix) 
 
 def with_student(student: Student | None, table: Table, features: sparse.csr_matrix) -> Table:
     """The table with the student's column, if there is a student."""
-    return table if student is None else table.with_student(STUDENT, *student.predict(features))
+    if student is None:
+        return table
+    return table.with_student(STUDENT, *student.predict(features), knows(features.getnnz(axis=1)))
 
 
 def replay(chain: Chain, table: Table, scores: Scores) -> Replay:

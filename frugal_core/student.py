@@ -13,6 +13,7 @@ import math
 import warnings
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -47,17 +48,27 @@ class Student:
     says: tuple[str, ...]
 
     def reply(self, query: str) -> Reply:
-        """Answer a query; the confidence is the log-probability of the label."""
+        """Answer a query; the confidence is the log-probability of the label.
+
+        Of a query without a known term it can only say the commonest label, however sure: that is
+        never accepted.
+        """
         columns, values = self.vectoriser.vector(query)
         logits = self.weights[:, columns] @ values + self.bias
         best = int(logits.argmax())
         log_sum = float(np.log(np.exp(logits - logits[best]).sum()))
-        return Reply(self.says[best], confidence=-log_sum)
+        defect = None if knows(len(columns)) else "nothing in the query is known"
+        return Reply(self.says[best], confidence=-log_sum, defect=defect)
 
     def predict(self, features: sparse.csr_matrix) -> tuple[Ints, Floats]:
-        """Labels of many queries and their log-probabilities; shapes (n,)."""
+        """Labels of many queries and their log-probabilities; shapes (n,); see `knows`."""
         logs = _log_probabilities(self.weights, self.bias, features)
         return np.asarray(logs.argmax(axis=1)), np.asarray(logs.max(axis=1))
+
+
+def knows(terms: Any) -> Any:
+    """Whether a student may answer a query with so many known terms; of one query or of many."""
+    return terms > 0
 
 
 def _log_probabilities(weights: Floats, bias: Floats, features: sparse.csr_matrix) -> Floats:

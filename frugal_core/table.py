@@ -135,11 +135,13 @@ class Table:
         }
         return replace(self, models=tuple(models), **cut)
 
-    def with_student(self, model: str, said: Ints, confidence: Floats) -> Table:
+    def with_student(
+        self, model: str, said: Ints, confidence: Floats, sound: Bools | None = None
+    ) -> Table:
         """The table with a first column of a free model that says `labels[said]`.
 
-        Where the gold label is unknown, so is whether the student is right, but for rows in which
-        a model gave the same answer.
+        Its answers may all be accepted, unless `sound` says which. Where the gold label is unknown,
+        so is whether the student is right, but for rows in which a model gave the same answer.
         """
         twin = self.said == said[:, None]
         texts = np.where(twin.any(axis=1), self.same.max(axis=1, where=twin, initial=-1), 99)
@@ -159,7 +161,7 @@ class Table:
             said=prepend(said, self.said),
             same=prepend(texts, self.same),
             words=prepend(np.ones(len(self)), self.words),
-            sound=prepend(np.ones(len(self), dtype=bool), self.sound),
+            sound=prepend(np.ones(len(self), dtype=bool) if sound is None else sound, self.sound),
             correct=prepend(right, self.correct),
             usd=prepend(np.zeros(len(self)), self.usd),
             confidence=prepend(confidence, self.confidence),

@@ -323,6 +323,14 @@ def test_an_unsure_student_passes_the_query_on() -> None:
     assert outcome.tier == 1 and outcome.steps[0].decision == "rejected"
 
 
+def test_a_student_that_knows_nothing_of_the_query_passes_it_on() -> None:
+    script = Script({1: said("other")})
+    outcome = drive(cascade(replace(student_plan(), thresholds=(0.0, 0.5)), "Ж Ж"), script)
+    assert outcome.tier == 1 and outcome.promise == CERTIFICATE.sentence
+    assert decisions(outcome)[0] == (STUDENT, "rejected")
+    assert outcome.steps[0].why == "nothing in the query is known"
+
+
 def test_the_student_is_passed_over_where_labels_cannot_answer() -> None:
     script = Script({1: said("other")})
     outcome = drive(cascade(student_plan(), "gold rises", plain=False), script)

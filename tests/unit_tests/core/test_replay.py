@@ -129,6 +129,20 @@ def test_nothing_may_be_the_right_answer() -> None:
     assert_loop_equals_replay(policy, Recording.from_rows(rows[:200], prices=PRICES))
 
 
+def test_a_student_passes_on_what_it_knows_nothing_of(closed_policy: Policy) -> None:
+    rows = closed_rows(60, 6)
+    for row in rows[::2]:
+        row["query"] = "Ж Ж"
+    recording = Recording.from_rows(rows, prices=PRICES)
+    policies = [p for p in several(closed_policy) if p.chain.tiers[0] == STUDENT]
+    for policy in policies:
+        thresholds = (0.0, *policy.chain.thresholds[1:])
+        policy = replace(policy, chain=replace(policy.chain, thresholds=thresholds))
+        assert_loop_equals_replay(policy, recording)
+        tiers = replayed(policy, recording)[0].tier
+        assert not policy.chain.best_of and (tiers[1::2] == 0).all() and (tiers[::2] > 0).all()
+
+
 def test_a_query_that_no_tier_answers_is_wrong_and_free() -> None:
     fitted = fit(closed(300), budget=1e9, student=False)
     chain = next(point.chain for point in fitted.frontier if len(point.chain.tiers) == 2)
