@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
+from collections.abc import Iterable
 from typing import Any
 
-from frugal_core.errors import FrugalError
+import numpy as np
+
+from frugal_core.errors import FrugalError, is_number
 
 
 def check_settings(
@@ -14,6 +18,7 @@ def check_settings(
     ttl: float | None,
     confidence: float,
     max_entries: int | None,
+    judge: object,
     judge_rate: float,
 ) -> None:
     """Refuse settings of `SemanticCache` that make no sense, each by its name."""
@@ -25,6 +30,11 @@ def check_settings(
         raise FrugalError(f"ttl {ttl!r}: seconds above 0, or None for ever")
     if max_entries is not None and max_entries < 1:
         raise FrugalError(f"max_entries {max_entries!r}: at least 1, or None for no limit")
+    if judge is not None and not callable(judge):
+        raise FrugalError(
+            f"judge {judge!r}: a function of (new question, stored question, stored answer), or "
+            f"None for none"
+        )
     if not 0 <= judge_rate <= 1:
         raise FrugalError(f"judge_rate {judge_rate!r}: a share from 0 to 1")
 
@@ -33,6 +43,42 @@ def check_question(question: object) -> None:
     """Refuse what is no text."""
     if not isinstance(question, str):
         raise FrugalError(f"question is {type(question).__name__}: give a string")
+
+
+def label_of(where: str, value: object) -> bool:
+    """What a judge, or a file, says of a decision; texts such as "no" and "0" would count as true.
+
+    Args:
+        where: It was said, for the error.
+        value: A bool, NumPy's included, or 0 or 1.
+
+    Raises:
+        FrugalError: It is something else.
+
+    Example:
+        >>> label_of("judge", 0)
+        False
+    """
+    if isinstance(value, bool | np.bool_) or (is_number(value) and value in (0, 1)):
+        return bool(value)
+    raise FrugalError(f"{where}: {reprlib.repr(value)} is no label, give True or False")
+
+
+def labelled(pairs: Iterable[tuple[str, str, object]]) -> list[tuple[str, str, bool]]:
+    """Labelled pairs of questions, looked at one by one."""
+    found = []
+    for number, pair in enumerate(pairs):
+        where = f"pair {number}"
+        try:
+            stored, asked, same = pair
+        except (TypeError, ValueError):
+            raise FrugalError(
+                f"{where}: {reprlib.repr(pair)} is no (stored question, new question, label)"
+            ) from None
+        check_question(stored)
+        check_question(asked)
+        found.append((stored, asked, label_of(where, same)))
+    return found
 
 
 def check_answer(answer: Any) -> None:

@@ -34,7 +34,8 @@ class CacheControls:
         confidence: Probability with which the error bound holds.
         max_entries: Of this scope; beyond it, what was used longest ago is deleted.
         judge: (new question, stored question, stored answer) -> whether the answer is right;
-            judges a sample of lookups, in the background. The answer is the stored JSON object.
+            judges a sample of lookups, in the background, and may be async. The answer is the
+            stored JSON object.
         judge_rate: Share of lookups that are judged.
         tool_calls: Whether answers that call tools are kept too, for the very same prompt.
         tags: Of every entry, for `invalidate`.

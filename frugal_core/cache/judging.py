@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from frugal_core.cache.checking import label_of
 from frugal_core.cache.decision import Decision, Neighbour
 from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.store.base import Entry
 from frugal_core.embedding import Embedder
 
-Judge = Callable[[str, str, Any], bool]
-"""(new question, stored question, stored answer) -> whether that answer is right for the new one"""
+Judge = Callable[[str, str, Any], bool | Awaitable[bool]]
+"""(new question, stored question, stored answer) -> whether that answer is right for the new one
+
+It may be async: it is then run to its end in an event loop of its own.
+"""
 
 
 class Sample:
@@ -28,7 +34,7 @@ class Sample:
     """
 
     def __init__(self, judge: Judge | None, rate: float) -> None:
-        self.rate = rate if judge else 0.0
+        self.rate = 0.0 if judge is None else rate
         self._judge = judge
         self.renew()
         renew_in_children(self)
@@ -43,9 +49,14 @@ class Sample:
         return self.rate > 0 and random.random() < self.rate
 
     def judge(self, question: str, entry: Entry) -> bool:
-        """Whether the entry's answer is right for the question."""
+        """Whether the entry's answer is right for the question; not in a thread with a loop.
+
+        Raises:
+            FrugalError: The judge says neither that it is nor that it is not.
+        """
         assert self._judge is not None
-        return bool(self._judge(question, entry.question, entry.answer))
+        said = self._judge(question, entry.question, entry.answer)
+        return label_of("judge", asyncio.run(_end_of(said)) if inspect.isawaitable(said) else said)
 
     def submit(self, act: Callable[[], None]) -> None:
         """Do something in the background; nobody waits for a judge."""
@@ -60,6 +71,10 @@ class Sample:
             thread, self._thread = self._thread, None
         if thread is not None:
             thread.shutdown(wait=True)
+
+
+async def _end_of(said: Awaitable[bool]) -> bool:
+    return await said
 
 
 def judged_pairs(

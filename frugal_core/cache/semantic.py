@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from frugal_core.cache.asking import asked_in, split
 from frugal_core.cache.calibration import NEAR, CacheCertificate
-from frugal_core.cache.checking import check_answer, check_question, check_settings
+from frugal_core.cache.checking import check_answer, check_question, check_settings, labelled
 from frugal_core.cache.decision import Decision, Neighbour, Verdict
 from frugal_core.cache.decision import shipped as shipped_decision
 from frugal_core.cache.feedback import Aim, Feedback
@@ -62,7 +62,7 @@ class SemanticCache:
         ttl: Seconds for which an answer is served; None for ever.
         confidence: Probability with which the error bound holds.
         max_entries: Of this scope; beyond it, what was used longest ago is deleted.
-        judge: Judges a sample of lookups, in the background; see `Judge`.
+        judge: Judges a sample of lookups, in the background; see `Judge`. It may be async.
         judge_rate: Share of lookups that are judged.
 
     Raises:
@@ -92,7 +92,7 @@ class SemanticCache:
         judge: Judge | None = None,
         judge_rate: float = 0.05,
     ) -> None:
-        check_settings(error_bound, ttl, confidence, max_entries, judge_rate)
+        check_settings(error_bound, ttl, confidence, max_entries, judge, judge_rate)
         self.scope = scope
         self.ttl = ttl
         self.max_entries = max_entries
@@ -243,9 +243,13 @@ class SemanticCache:
         Args:
             pairs: (stored question, new question, whether one answer serves both). They should be
                 like your traffic: the bound is kept on what is like them.
+
+        Raises:
+            FrugalError: if a pair is something else; labels are True and False, or 1 and 0.
         """
-        decisions = judged_pairs(pairs, self.embedder, self.decision, NEIGHBOURS)
-        self._feedback.count({"lookup": len(pairs), "scored": len(decisions)})
+        known = labelled(pairs)
+        decisions = judged_pairs(known, self.embedder, self.decision, NEIGHBOURS)
+        self._feedback.count({"lookup": len(known), "scored": len(decisions)})
         self._feedback.keep("judged", decisions)
         return self.certificate()
 

@@ -181,6 +181,58 @@ def test_a_judge_that_raises_costs_nothing(caplog: pytest.LogCaptureFixture) -> 
     assert caplog.text.count("judge is out") == 1 and "secret123" not in caplog.text
 
 
+async def wrong_later(*_: Any) -> bool:
+    await asyncio.sleep(0)
+    return False
+
+
+def judged_by(judge: Any) -> SemanticCache:
+    """A cache after one lookup that its judge has seen."""
+    cache = SemanticCache(":memory:", error_bound=0.05, judge=judge, judge_rate=1.0)
+    cache.store(STORED, 1)
+    assert cache.lookup(ASKED)
+    cache._sample.close()
+    return cache
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [lambda *_: False, lambda *_: np.False_, lambda *_: 0, wrong_later],
+    ids=["bool", "NumPy's", "0", "async"],
+)
+def test_a_judge_may_say_no_in_several_ways(judge: Any) -> None:
+    cache = judged_by(judge)
+    assert cache.lookup(ASKED) is None
+    assert [wrong for _, wrong in cache._feedback._notes["judged"]] == [True]
+
+
+@pytest.mark.parametrize("said", ["no", "", None, 2, 0.5, [], float("nan")], ids=repr)
+def test_what_a_judge_says_that_is_no_label_is_not_counted(
+    said: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = judged_by(lambda *_: said)
+    assert cache.lookup(ASKED)
+    cache._sample.close()
+    assert cache._feedback._notes["judged"] == []
+    assert caplog.text.count("is no label, give True or False") == 1
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ((STORED, ASKED, "0"), "pair 1: '0' is no label"),
+        ((STORED, ASKED, None), "pair 1: None is no label"),
+        ((STORED, ASKED), r"pair 1: \(.* is no \(stored question, new question, label\)"),
+        (7, "pair 1: 7 is no"),
+        ((STORED, 7, True), "give a string"),
+    ],
+)
+def test_labels_must_be_labels(cache: SemanticCache, pair: Any, words: str) -> None:
+    with pytest.raises(FrugalError, match=words):
+        cache.calibrate([(STORED, ASKED, True), pair])
+    assert cache.stats()["lookups"] == 0, "nothing of them is kept"
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 20
     while not condition():
@@ -247,6 +299,8 @@ def test_an_answer_that_is_not_json_is_refused(cache: SemanticCache, answer: Any
         {"confidence": 0.2},
         {"max_entries": 0},
         {"judge_rate": 2},
+        {"judge": True},
+        {"judge": "gpt-4o"},
     ],
 )
 def test_arguments_without_sense_are_refused(arguments: dict[str, Any]) -> None:
