@@ -28,6 +28,7 @@ from frugal_core.cache.store.base import (
     NewEntry,
     Selection,
     Store,
+    StoreError,
     Vector,
     unit,
 )
@@ -291,10 +292,12 @@ class SemanticCache:
         }
 
     def close(self) -> None:
-        """Write what is pending and let go of the location."""
+        """Write what is pending and let go of the location; may be called twice."""
         self._sample.close()
         self._guard("close", self._feedback.flush)
-        self.rows.close()
+        self._guard("close", self.rows.close)
+        # What was asked of a closed store has said so; closing it once more need not.
+        self._faults.add(_kind("close", StoreError))
 
     def __enter__(self) -> Self:
         return self
@@ -420,8 +423,13 @@ class SemanticCache:
         try:
             return act()
         except Exception as error:
-            kind = f"{what}: {type(error).__name__}"
+            kind = _kind(what, type(error))
             if kind not in self._faults:
                 self._faults.add(kind)
                 _LOG.warning("the cache does without (%s): %s", what, describe(error))
             return None
+
+
+def _kind(what: str, error: type[Exception]) -> str:
+    """Faults of one kind are logged once."""
+    return f"{what}: {error.__name__}"

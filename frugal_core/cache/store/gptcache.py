@@ -311,8 +311,10 @@ class GPTCacheStore:
         if self._closed:
             return
         with self._using():
-            self._write_touches()
             self._closed = True
+            with contextlib.suppress(Exception):
+                # Where nothing may be written, only the order of eviction suffers.
+                self._write_touches()
             self._manager.close()
 
     def _check_dimensions(self, vector: Vector) -> None:

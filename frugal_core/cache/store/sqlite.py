@@ -283,11 +283,11 @@ class SQLiteStore:
     def close(self) -> None:
         if self in _open:
             _open.discard(self)
-            try:
+            with contextlib.suppress(StoreError):
+                # Where nothing may be written, only the order of eviction suffers.
                 self.flush()
-            finally:
-                self._database.close()
-                self._views.clear()
+            self._database.close()
+            self._views.clear()
 
     def _entry(self, row: Sequence[Any]) -> Entry:
         entry = entry_of(row)

@@ -333,6 +333,20 @@ def test_a_store_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) ->
     assert caplog.text.count("(store)") == 1 and caplog.text.count("(lookup)") == 1
 
 
+def test_closing_what_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    with SemanticCache(Failing()) as cache:
+        cache.lookup("q")
+    assert caplog.text.count("(close)") == 1
+
+
+def test_closing_twice_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    cache = SemanticCache(":memory:", error_bound=0)
+    cache.close()
+    assert cache.lookup("q") is None
+    cache.close()
+    assert "(lookup)" in caplog.text and "(close)" not in caplog.text
+
+
 class Embedding:
     """An embedder that goes wrong after a while."""
 
