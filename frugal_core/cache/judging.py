@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-import threading
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from frugal_core.cache.checking import label_of
 from frugal_core.cache.decision import Decision, Neighbour
-from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.store.base import Entry
+from frugal_core.cache.threads import Threads
 from frugal_core.embedding import Embedder
 
 Judge = Callable[[str, str, Any], bool | Awaitable[bool]]
@@ -36,13 +34,7 @@ class Sample:
     def __init__(self, judge: Judge | None, rate: float) -> None:
         self.rate = 0.0 if judge is None else rate
         self._judge = judge
-        self.renew()
-        renew_in_children(self)
-
-    def renew(self) -> None:
-        """Without a thread: that of a parent does not run in its child."""
-        self._lock = threading.Lock()
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread = Threads("frugal-judge", 1)
 
     def draws(self) -> bool:
         """Whether the next lookup is judged."""
@@ -60,17 +52,11 @@ class Sample:
 
     def submit(self, act: Callable[[], None]) -> None:
         """Do something in the background; nobody waits for a judge."""
-        with self._lock:
-            if self._thread is None:
-                self._thread = ThreadPoolExecutor(1, thread_name_prefix="frugal-judge")
-            self._thread.submit(act)
+        self._thread.submit(act)
 
     def close(self) -> None:
         """Wait for what was submitted."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.shutdown(wait=True)
+        self._thread.close()
 
 
 async def _end_of(said: Awaitable[bool]) -> bool:

@@ -32,6 +32,7 @@ from frugal_core.cache.store.base import (
     Vector,
     unit,
 )
+from frugal_core.cache.threads import Threads
 from frugal_core.cache.turns import POLL, Turn, Waiting
 from frugal_core.embedding import embedder_of
 from frugal_core.errors import FrugalError, describe
@@ -41,6 +42,8 @@ T = TypeVar("T")
 _LOG = logging.getLogger("frugal_core")
 NEIGHBOURS = 5
 """Stored questions that are looked at in one lookup."""
+_THREADS = 16
+"""That look up and store for event loops; most of the time they wait for a store or an embedder."""
 
 
 class SemanticCache:
@@ -99,6 +102,7 @@ class SemanticCache:
         self.max_entries = max_entries
         self.embedder = embedder_of(embed)
         self.rows = open_store(location)
+        self.threads = Threads("frugal-cache", _THREADS)
         self._flights = Flights(self.rows)
         aim = Aim(error_bound, confidence)
         self._feedback = Feedback(self.rows, self.embedder.id, aim, scope)
@@ -162,7 +166,8 @@ class SemanticCache:
     ) -> Hit | Turn:
         """The stored answer, or the turn to make one; of equal questions, one gets the turn.
 
-        The others wait until it has stored its answer, given up, or died.
+        The others wait until it has stored its answer, given up, or died; threads of a process for
+        a thread, tasks for a task.
 
         Args:
             question, partition, semantic: See `lookup`.
@@ -170,7 +175,7 @@ class SemanticCache:
         """
         if (hit := self.lookup(question, partition, semantic=semantic)) is not None:
             return hit
-        waiting = Waiting(self, question, partition, wait)
+        waiting = Waiting(self, question, partition, "threads", wait)
         while (found := waiting.look()) is None:
             waiting.sleep()
         return found
@@ -179,11 +184,11 @@ class SemanticCache:
         self, question: str, partition: str = "", *, semantic: bool = True, wait: float = 60.0
     ) -> Hit | Turn:
         """See `claim`; waits without blocking the event loop."""
-        hit = await asyncio.to_thread(self.lookup, question, partition, semantic=semantic)
+        hit = await self.threads.run(self.lookup, question, partition, semantic=semantic)
         if hit is not None:
             return hit
-        waiting = Waiting(self, question, partition, wait)
-        while (found := await asyncio.to_thread(waiting.look)) is None:
+        waiting = Waiting(self, question, partition, "tasks", wait)
+        while (found := await self.threads.run(waiting.look)) is None:
             await asyncio.sleep(POLL)
         return found
 
@@ -216,7 +221,7 @@ class SemanticCache:
             return found.answer
         with found as turn:
             answer = await compute()
-            await asyncio.to_thread(turn.store, answer, tags)
+            await self.threads.run(turn.store, answer, tags)
         return answer
 
     # Quality
@@ -293,6 +298,7 @@ class SemanticCache:
 
     def close(self) -> None:
         """Write what is pending and let go of the location; may be called twice."""
+        self.threads.close()
         self._sample.close()
         self._guard("close", self._feedback.flush)
         self._guard("close", self.rows.close)

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -418,6 +419,28 @@ async def test_of_equal_questions_in_tasks_one_is_computed(cache: SemanticCache)
 
     answers = await asyncio.gather(*[cache.aget_or_compute(STORED, compute) for _ in range(20)])
     assert len(computed) == 1 and answers == ["answer"] * 20
+
+
+async def test_threads_do_not_wait_for_a_task_that_needs_one(cache: SemanticCache) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    computed: list[int] = []
+
+    def answer() -> str:
+        computed.append(1)
+        time.sleep(0.05)
+        return "answer"
+
+    async def compute() -> str:
+        await asyncio.sleep(0.1)  # until all threads are taken
+        return await asyncio.to_thread(answer)
+
+    asking = asyncio.gather(
+        cache.aget_or_compute(STORED, compute),
+        *[asyncio.to_thread(cache.get_or_compute, STORED, answer) for _ in range(6)],
+        cache.aget_or_compute(STORED, compute),
+    )
+    assert await asyncio.wait_for(asking, 5) == ["answer"] * 8
+    assert len(computed) == 2, "threads wait for a thread, tasks for a task"
 
 
 def test_two_caches_on_one_file_take_turns(tmp_path: Path) -> None:
