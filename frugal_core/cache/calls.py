@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from frugal_core.cache.admission import Layers
+from frugal_core.cache.checking import tags_of
 from frugal_core.cache.flight import Lane
 from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.hit import Hit
@@ -98,12 +99,12 @@ class Calls(Generic[T]):
         cache: SemanticCache,
         store: LateStore | None,
         codec: Codec[T],
-        tags: Sequence[str],
+        tags: str | Sequence[str] | None,
     ) -> None:
         self.cache = cache
         self._store = store
         self._codec = codec
-        self._tags = (tags,) if isinstance(tags, str) else tuple(tags)
+        self._tags = tags_of(tags)
         self._faults: set[str] = set()
         self.renew()
         renew_in_children(self)

@@ -13,7 +13,15 @@ from typing import Any, Self, TypeVar
 
 from frugal_core.cache.asking import asked_in, split
 from frugal_core.cache.calibration import NEAR, CacheCertificate
-from frugal_core.cache.checking import check_answer, check_question, check_settings, labelled
+from frugal_core.cache.checking import (
+    as_kept,
+    check_answer,
+    check_question,
+    check_selection,
+    check_settings,
+    labelled,
+    tags_of,
+)
 from frugal_core.cache.decision import Decision, Neighbour, Verdict
 from frugal_core.cache.decision import shipped as shipped_decision
 from frugal_core.cache.feedback import Aim, Feedback
@@ -96,7 +104,7 @@ class SemanticCache:
         judge: Judge | None = None,
         judge_rate: float = 0.05,
     ) -> None:
-        check_settings(error_bound, ttl, confidence, max_entries, judge, judge_rate)
+        check_settings(scope, error_bound, ttl, confidence, max_entries, judge, judge_rate)
         self.scope = scope
         self.ttl = ttl
         self.max_entries = max_entries
@@ -140,7 +148,7 @@ class SemanticCache:
         question: str,
         answer: Any,
         partition: str = "",
-        tags: str | Sequence[str] = (),
+        tags: str | Sequence[str] | None = (),
         *,
         semantic: bool = True,
     ) -> None:
@@ -148,17 +156,17 @@ class SemanticCache:
 
         Args:
             question: What was asked.
-            answer: Anything JSON can hold.
+            answer: Anything JSON can hold; of a tuple, a list comes back.
             partition: See `lookup`.
             tags: For `invalidate`.
             semantic: Whether other wordings may be served this answer.
 
         Raises:
-            FrugalError: if the answer is not JSON.
+            FrugalError: if the answer is not JSON, or has keys that are no texts.
         """
         check_question(question)
         check_answer(answer)
-        names = (tags,) if isinstance(tags, str) else tuple(tags)
+        names = tags_of(tags)
         self._guard("store", lambda: self._add(question, answer, partition, names, semantic))
 
     def claim(
@@ -197,14 +205,17 @@ class SemanticCache:
         question: str,
         compute: Callable[[], Any],
         partition: str = "",
-        tags: Sequence[str] = (),
+        tags: str | Sequence[str] | None = (),
     ) -> Any:
-        """The stored answer, or that of `compute`, which is then stored; see `claim`."""
+        """The stored answer, or that of `compute`, which is then stored; see `claim`.
+
+        Either is as JSON gives it back, see `store`: the first answer is like all later ones.
+        """
         found = self.claim(question, partition)
         if isinstance(found, Hit):
             return found.answer
         with found as turn:
-            answer = compute()
+            answer = as_kept(compute())
             turn.store(answer, tags)
         return answer
 
@@ -213,14 +224,14 @@ class SemanticCache:
         question: str,
         compute: Callable[[], Awaitable[Any]],
         partition: str = "",
-        tags: Sequence[str] = (),
+        tags: str | Sequence[str] | None = (),
     ) -> Any:
         """See `get_or_compute`."""
         found = await self.aclaim(question, partition)
         if isinstance(found, Hit):
             return found.answer
         with found as turn:
-            answer = await compute()
+            answer = as_kept(await compute())
             await self.threads.run(turn.store, answer, tags)
         return answer
 
@@ -276,7 +287,11 @@ class SemanticCache:
             older_than: Those stored more seconds ago than this.
             where: Those whose answer has these values in its top-level fields.
             everything: All of them; else at least one of the others must be given.
+
+        Raises:
+            FrugalError: if nothing says which, or an argument makes no sense.
         """
+        check_selection(tag, older_than, where)
         if tag is None and older_than is None and not where and not everything:
             raise FrugalError(
                 "invalidate needs tag=, older_than= or where=; everything=True deletes all"

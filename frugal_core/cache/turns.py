@@ -33,7 +33,9 @@ class Turn:
         self._leads = leads
         self._leased = False
 
-    def store(self, answer: Any, tags: Sequence[str] = (), *, semantic: bool = True) -> None:
+    def store(
+        self, answer: Any, tags: str | Sequence[str] | None = (), *, semantic: bool = True
+    ) -> None:
         """Keep the answer, and let the others have it."""
         self._cache.store(self._question, answer, self._partition, tags, semantic=semantic)
         self.release()

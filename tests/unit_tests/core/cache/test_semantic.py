@@ -262,6 +262,41 @@ def test_invalidation(cache: SemanticCache) -> None:
     assert cache.invalidate(everything=True) == 1 and cache.stats()["entries"] == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"older_than": -7 * 86400},
+        {"older_than": "7d"},
+        {"older_than": float("nan")},
+        {"older_than": True},
+        {"tag": 5},
+        {"tag": ["news"]},
+        {"where": "x"},
+        {"where": ["model"]},
+        {"where": {5: 1}},
+        {"where": {"model": object()}},
+    ],
+)
+def test_what_cannot_be_meant_deletes_nothing(
+    cache: SemanticCache, arguments: dict[str, Any]
+) -> None:
+    cache.store("one", {"model": "a"})
+    with pytest.raises(FrugalError, match=next(iter(arguments))):
+        cache.invalidate(**arguments)
+    assert cache.stats()["entries"] == 1
+
+
+def test_tags_may_be_one_several_or_none(cache: SemanticCache) -> None:
+    for number, tags in enumerate(("a", ["a", "b"], None, ())):
+        cache.store(f"question {number}", number, tags=tags)
+    assert cache.invalidate(tag="a") == 2 and cache.stats()["entries"] == 2
+    for senseless in (5, [5], {"a": 1}.values()):
+        with pytest.raises(FrugalError, match=r"tags .*: give a text, or a list of texts"):
+            cache.store("q", 1, tags=senseless)  # type: ignore[arg-type]  # what users do
+        with pytest.raises(FrugalError, match="tags"):
+            cache.get_or_compute("q", lambda: 1, tags=senseless)  # type: ignore[arg-type]
+
+
 def test_the_limit_keeps_what_is_used() -> None:
     cache = SemanticCache(":memory:", error_bound=0, max_entries=20)
     cache.store("kept", 0)
@@ -283,10 +318,35 @@ def test_odd_questions_are_kept_exactly(cache: SemanticCache, question: str) -> 
     assert cache.lookup(question, partition="another") is None
 
 
-@pytest.mark.parametrize("answer", [{1, 2}, float("nan"), object(), {"a": b"bytes"}])
+@pytest.mark.parametrize(
+    "answer",
+    [{1, 2}, float("nan"), object(), {"a": b"bytes"}, {1: 2}, [({"a": {None: 1}},)]],
+)
 def test_an_answer_that_is_not_json_is_refused(cache: SemanticCache, answer: Any) -> None:
     with pytest.raises(FrugalError, match="JSON"):
         cache.store("q", answer)
+    with pytest.raises(FrugalError, match="JSON"):
+        cache.get_or_compute("q", lambda: answer)
+    assert cache.stats()["entries"] == 0
+
+
+async def test_the_first_answer_is_like_all_later_ones(cache: SemanticCache) -> None:
+    class Name(str):
+        pass
+
+    async def compute() -> Any:
+        return mine
+
+    mine = {"pair": (1, Name("two"))}
+    expected = {"pair": [1, "two"]}
+    for _ in range(2):
+        for answer in (
+            cache.get_or_compute("q", lambda: mine),
+            await cache.aget_or_compute("another", compute),
+        ):
+            assert answer == expected and type(answer["pair"][1]) is str
+            answer["pair"].append("more")
+    assert mine == {"pair": (1, "two")}
 
 
 @pytest.mark.parametrize(
@@ -295,11 +355,21 @@ def test_an_answer_that_is_not_json_is_refused(cache: SemanticCache, answer: Any
         {"error_bound": 1.0},
         {"error_bound": -0.1},
         {"error_bound": float("nan")},
+        {"error_bound": "0.01"},
+        {"error_bound": None},
+        {"error_bound": True},
+        {"scope": None},
+        {"scope": 7},
         {"ttl": 0},
         {"ttl": float("inf")},
+        {"ttl": "5"},
         {"confidence": 0.2},
+        {"confidence": "x"},
         {"max_entries": 0},
+        {"max_entries": 1.5},
+        {"max_entries": "3"},
         {"judge_rate": 2},
+        {"judge_rate": "x"},
         {"judge": True},
         {"judge": "gpt-4o"},
     ],
@@ -312,6 +382,9 @@ def test_arguments_without_sense_are_refused(arguments: dict[str, Any]) -> None:
 def test_a_location_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=str(tmp_path)):
         SemanticCache(tmp_path)
+    for name in ("a\0b", "a\ud800b"):
+        with pytest.raises(StoreError, match=r"location .* no file can be called so"):
+            SemanticCache(name)
 
 
 class Failing:
