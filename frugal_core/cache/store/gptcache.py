@@ -13,6 +13,7 @@ import numpy as np
 from frugal_core.cache.store.base import (
     Candidate,
     Entry,
+    Merge,
     NewEntry,
     Selection,
     StoreError,
@@ -294,6 +295,15 @@ class GPTCacheStore:
         packed = [pieces({"note": dict(row)}) for row in rows]
         with self._using():
             self._insert([("", texts, None, label("journal", name)) for texts in packed])
+
+    def condense(self, name: str, merge: Merge) -> None:
+        """See `Store`; the new records come first, and what another process writes meanwhile may
+        be left out of them.
+        """
+        with self._using():
+            gone = self.notes(name)
+            self.note(name, merge([note for _, note in gone]))
+            self._discard([id for id, _ in gone])
 
     def notes(self, name: str, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
         """Records of a journal with their numbers, in the order they were appended."""
