@@ -21,13 +21,13 @@ from frugal_core.cache.answers import (
     MODEL,
     TEXT,
     degraded,
-    is_json,
     kept_metadata,
     marked_hit,
     marker_of,
     plain,
     renewed,
 )
+from frugal_core.cache.checking import is_json
 from frugal_core.cache.controls import CacheControls
 from langchain_frugal._cache_messages import is_text
 from langchain_frugal._replies import answer_of, no_usage

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.outputs import ChatGenerationChunk, LLMResult
 
-from frugal_core.cache.calls import Asked, aside
+from frugal_core.cache.calls import Asked
 from langchain_frugal._cache_messages import asked, prompt_of
 from langchain_frugal._cache_router import Run
 
@@ -30,7 +30,7 @@ def keep(run: Run, response: LLMResult) -> None:
         return  # the connection may have been lost
     prompt = _asked(run)
     if prompt is not None:
-        aside(lambda: run.calls.update(prompt, [generation]))
+        run.calls.cache.threads.aside(lambda: run.calls.update(prompt, [generation]))
 
 
 def _asked(run: Run) -> Asked | None:

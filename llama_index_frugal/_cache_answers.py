@@ -30,11 +30,11 @@ from frugal_core.cache.answers import (
     MODEL,
     TEXT,
     degraded,
-    is_json,
     kept_metadata,
     marker_of,
     renewed,
 )
+from frugal_core.cache.checking import is_json
 from llama_index_frugal._responses import (
     USAGE,
     answer_of_stream,

@@ -70,6 +70,11 @@ class Check:
         for call, said in self.made:
             call.calls.update(call.asked, said)
 
+    async def aaccept(self) -> None:
+        """See `accept`."""
+        for call, said in self.made:
+            await call.calls.aupdate(call.asked, said)
+
     def reject(self) -> bool:
         """Keep nothing, and delete what was served; whether anything was."""
         for call, _ in self.made:

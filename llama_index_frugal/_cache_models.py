@@ -6,7 +6,6 @@ agents and engines test for. All that an LLM can do ends in eight endpoints, and
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
@@ -223,7 +222,7 @@ class CachedModel(_Base):
                 raise
             finally:
                 await pieces.aclose()
-            await asyncio.to_thread(_settle, check, last, output_cls)
+            await _asettle(check, last, output_cls)
 
         return objects()
 
@@ -329,7 +328,7 @@ async def _achecked(make: Callable[[], Any], parser: Any = None) -> Any:
         with _trial(check, retry):
             made = await make()
             if _can_read(parser, made):
-                await asyncio.to_thread(check.accept)
+                await check.aaccept()
                 return made
             if not (check.reject() and retry):
                 return made
@@ -365,6 +364,13 @@ def _structured(check: Check) -> Iterator[None]:
 def _settle(check: Check, last: Any, output_cls: Any) -> None:
     if isinstance(last, output_cls):
         check.accept()
+    else:
+        check.reject()
+
+
+async def _asettle(check: Check, last: Any, output_cls: Any) -> None:
+    if isinstance(last, output_cls):
+        await check.aaccept()
     else:
         check.reject()
 

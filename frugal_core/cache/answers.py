@@ -7,11 +7,11 @@ understands stands beside them.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from frugal_core.cache.checking import is_json
 from frugal_core.cache.hit import Hit
 from frugal_core.errors import FrugalError
 
@@ -123,12 +123,3 @@ def mapped(value: Any, change: Callable[[str, str], str], key: str = "") -> Any:
 def plain(values: Mapping[str, Any] | None) -> dict[str, Any]:
     """What of a mapping JSON can hold."""
     return {name: value for name, value in (values or {}).items() if is_json(value)}
-
-
-def is_json(value: Any) -> bool:
-    """Whether JSON can hold a value."""
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True

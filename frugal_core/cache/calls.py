@@ -2,7 +2,8 @@
 
 `SemanticCache.claim` gives the turn to one of all processes. Within a process the followers wait
 here instead, because here they learn that the leader's answer could not be kept (it called a tool,
-it was cut short, it failed): then all of them go on at once and not one after the other.
+it was cut short, it failed): then all of them go on at once and not one after the other. Threads
+wait for threads and tasks for tasks, see `frugal_core.cache.flight`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from frugal_core.cache.admission import Layers
+from frugal_core.cache.checking import tags_of
+from frugal_core.cache.flight import Lane
 from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.hit import Hit
 from frugal_core.cache.semantic import SemanticCache
 from frugal_core.cache.store.late import LateStore
+from frugal_core.cache.threads import runs_loop
 from frugal_core.cache.turns import Turn
 from frugal_core.errors import describe
 
@@ -38,6 +43,7 @@ _BARREN = 60.0
 
 
 T = TypeVar("T")
+_Key = tuple[Lane, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Codec(Protocol[T]):
 class _Flight:
     """A prompt on its way to the model."""
 
-    key: tuple[str, str]
+    key: _Key
     owner: object
     until: float
     done: Future[None] = field(default_factory=Future)
@@ -93,21 +99,21 @@ class Calls(Generic[T]):
         cache: SemanticCache,
         store: LateStore | None,
         codec: Codec[T],
-        tags: Sequence[str],
+        tags: str | Sequence[str] | None,
     ) -> None:
         self.cache = cache
         self._store = store
         self._codec = codec
-        self._tags = (tags,) if isinstance(tags, str) else tuple(tags)
+        self._tags = tags_of(tags)
         self._faults: set[str] = set()
         self.renew()
         renew_in_children(self)
 
     def renew(self) -> None:
         """Wait for nobody; in a child of a fork the parent's calls do not end."""
-        self._flights: dict[tuple[str, str], _Flight] = {}
+        self._flights: dict[_Key, _Flight] = {}
         self._lock = threading.Lock()
-        self._barren: dict[tuple[str, str], float] = {}
+        self._barren: dict[Asked, float] = {}
 
     def lookup(self, asked: Asked, patience: float = PATIENCE) -> T | None:
         """The stored answer; None if the model must be asked.
@@ -125,7 +131,7 @@ class Calls(Generic[T]):
                 return None
             if self._is_barren(asked):
                 return self._stored(asked)
-            flight, leads = self._join(asked, patience, owner)
+            flight, leads = self._join("threads", asked, patience, owner)
             wait = 0.0 if self._may_not_wait(flight, owner) else patience
             if leads:
                 found = self.cache.claim(
@@ -156,11 +162,11 @@ class Calls(Generic[T]):
         owner = _here()
         flight = None
         try:
-            if not await asyncio.to_thread(self._ready):
+            if not await self.cache.threads.run(self._ready):
                 return None
             if self._is_barren(asked):
-                return await asyncio.to_thread(self._stored, asked)
-            flight, leads = self._join(asked, patience, owner)
+                return await self.cache.threads.run(self._stored, asked)
+            flight, leads = self._join("tasks", asked, patience, owner)
             wait = 0.0 if self._holds_another(flight, owner) else patience
             if leads:
                 found = await self._aclaim(asked, wait)
@@ -169,7 +175,7 @@ class Calls(Generic[T]):
                     self._watch(flight, abandoned)
                 return answer
             await asyncio.wait([asyncio.wrap_future(flight.done)], timeout=wait)
-            return await asyncio.to_thread(self._stored, asked)
+            return await self.cache.threads.run(self._stored, asked)
         except Exception as error:
             self._failed(flight, owner, error)
             return None
@@ -179,7 +185,7 @@ class Calls(Generic[T]):
 
     def update(self, asked: Asked, answer: T) -> None:
         """Keep an answer if it may be kept, and let the others go on."""
-        flight = self._flights.get(_key(asked))
+        flying = self._flying(asked)
         try:
             packed, layers = self._codec.pack(answer)
             if packed is None:
@@ -192,26 +198,34 @@ class Calls(Generic[T]):
         except Exception as error:
             self._log(error)
         finally:
-            self._finish(flight)
+            for flight in flying:
+                self._finish(flight)
 
     async def aupdate(self, asked: Asked, answer: T) -> None:
         """See `update`."""
-        await asyncio.to_thread(self.update, asked, answer)
+        await self.cache.threads.run(self.update, asked, answer)
 
     def give_up(self, asked: Asked) -> None:
         """Let the others go on: there will be no answer. Does not block."""
-        if (flight := self._flights.get(_key(asked))) is not None:
-            aside(lambda: self._finish(flight))
+        for flight in self._flying(asked):
+            self.cache.threads.aside(partial(self._finish, flight))
 
     # Inside
 
     def _ready(self) -> bool:
         return self._store is None or self._store.ready()
 
-    def _join(self, asked: Asked, patience: float, owner: object) -> tuple[_Flight, bool]:
+    def _flying(self, asked: Asked) -> list[_Flight]:
+        """A prompt's flights, whoever asks: what ends one of them ends the wait for the other."""
+        keys = _key("threads", asked), _key("tasks", asked)
+        return [flight for key in keys if (flight := self._flights.get(key)) is not None]
+
+    def _join(
+        self, lane: Lane, asked: Asked, patience: float, owner: object
+    ) -> tuple[_Flight, bool]:
         """The flight of a prompt, and whether it is ours to lead."""
         now = time.monotonic()
-        key = _key(asked)
+        key = _key(lane, asked)
         with self._lock:
             over = [self._flights[key]] if key in self._flights else []
             # One of our own is over, too: the call failed without a word.
@@ -233,8 +247,8 @@ class Calls(Generic[T]):
             return any(f.owner == owner and f is not flight for f in self._flights.values())
 
     def _may_not_wait(self, flight: _Flight, owner: object) -> bool:
-        # In a thread that runs an event loop, the leader may be a task of that loop.
-        return _loop() is not None or self._holds_another(flight, owner)
+        # In a thread that runs an event loop, the leader may need that loop.
+        return runs_loop() or self._holds_another(flight, owner)
 
     async def _aclaim(self, asked: Asked, wait: float) -> Hit | Turn:
         claim = self.cache.aclaim(
@@ -245,8 +259,14 @@ class Calls(Generic[T]):
             return await asyncio.shield(claiming)
         except BaseException:
             # A turn that arrives after we were cancelled would never be given back.
-            claiming.add_done_callback(_let_go)
+            claiming.add_done_callback(self._let_go)
             raise
+
+    def _let_go(self, claiming: asyncio.Future[Hit | Turn]) -> None:
+        if not claiming.cancelled() and claiming.exception() is None:
+            found = claiming.result()
+            if isinstance(found, Turn):
+                self.cache.threads.aside(found.release)
 
     def _claimed(self, flight: _Flight, found: Hit | Turn) -> T | None:
         if isinstance(found, Turn):
@@ -265,7 +285,7 @@ class Calls(Generic[T]):
     # caller wait for an answer that he cannot use.
 
     def _is_barren(self, asked: Asked) -> bool:
-        return self._barren.get(_key(asked), 0.0) > time.monotonic()
+        return self._barren.get(asked, 0.0) > time.monotonic()
 
     def _note_barren(self, asked: Asked) -> None:
         now = time.monotonic()
@@ -273,7 +293,7 @@ class Calls(Generic[T]):
             if len(self._barren) >= _MANY:
                 self._barren = {key: until for key, until in self._barren.items() if until > now}
             if len(self._barren) < 10 * _MANY:
-                self._barren[_key(asked)] = now + _BARREN
+                self._barren[asked] = now + _BARREN
 
     def _watch(self, flight: _Flight, abandoned: Callable[[], None] | None) -> None:
         """Give up when the task that asked ends."""
@@ -283,7 +303,7 @@ class Calls(Generic[T]):
 
         def at_end(_: Any) -> None:
             flight.task = None
-            aside(lambda: self._finish(flight))
+            self.cache.threads.aside(lambda: self._finish(flight))
             if abandoned is not None:
                 abandoned()
 
@@ -312,7 +332,7 @@ class Calls(Generic[T]):
         self, flight: _Flight | None, owner: object, error: Exception | None = None
     ) -> None:
         if flight is not None and flight.owner == owner:
-            aside(lambda: self._finish(flight))
+            self.cache.threads.aside(lambda: self._finish(flight))
         if error is not None:
             self._log(error)
 
@@ -325,36 +345,10 @@ class Calls(Generic[T]):
             _LOG.warning("the cache failed, the model is asked: %s", describe(error))
 
 
-def aside(act: Callable[[], None]) -> None:
-    """Do something that may block: in a thread if this one runs an event loop."""
-    loop = _loop()
-    if loop is not None:
-        try:
-            loop.run_in_executor(None, act)
-            return
-        except RuntimeError:  # the loop is about to be closed
-            pass
-    act()
-
-
-def _key(asked: Asked) -> tuple[str, str]:
-    return asked.question, asked.partition
-
-
-def _loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+def _key(lane: Lane, asked: Asked) -> _Key:
+    return lane, asked.question, asked.partition
 
 
 def _here() -> tuple[int, asyncio.Task[Any] | None]:
     """Who is calling: the thread and, in an event loop, the task."""
-    return threading.get_ident(), None if _loop() is None else asyncio.current_task()
-
-
-def _let_go(claiming: asyncio.Future[Hit | Turn]) -> None:
-    if not claiming.cancelled() and claiming.exception() is None:
-        found = claiming.result()
-        if isinstance(found, Turn):
-            aside(found.release)
+    return threading.get_ident(), asyncio.current_task() if runs_loop() else None

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from frugal_core.cache.calibration import CacheCertificate
 from frugal_core.cache.calls import Calls, Codec
+from frugal_core.cache.checking import tags_of
 from frugal_core.cache.hit import Hit
 from frugal_core.cache.judging import Judge
 from frugal_core.cache.semantic import SemanticCache
@@ -34,7 +35,8 @@ class CacheControls:
         confidence: Probability with which the error bound holds.
         max_entries: Of this scope; beyond it, what was used longest ago is deleted.
         judge: (new question, stored question, stored answer) -> whether the answer is right;
-            judges a sample of lookups, in the background. The answer is the stored JSON object.
+            judges a sample of lookups, in the background, and may be async. The answer is the
+            stored JSON object.
         judge_rate: Share of lookups that are judged.
         tool_calls: Whether answers that call tools are kept too, for the very same prompt.
         tags: Of every entry, for `invalidate`.
@@ -57,7 +59,7 @@ class CacheControls:
         judge: Judge | None = None,
         judge_rate: float = 0.05,
         tool_calls: bool = False,
-        tags: Sequence[str] = (),
+        tags: str | Sequence[str] | None = (),
         cache: SemanticCache | None = None,
     ) -> None:
         settings: dict[str, Any] = {
@@ -71,7 +73,7 @@ class CacheControls:
             "judge_rate": judge_rate,
         }
         self._arguments = {"location": location, **settings, "tool_calls": tool_calls}
-        self._arguments |= {"tags": tags if isinstance(tags, str) else tuple(tags), "cache": cache}
+        self._arguments |= {"tags": tags_of(tags), "cache": cache}
         if cache is not None and location is not None:
             raise FrugalError("location and cache: give one of them")
         store: Any = None  # which stands for a store without declaring a store's methods
@@ -143,7 +145,7 @@ class CacheControls:
             How many.
 
         Raises:
-            FrugalError: if nothing says which.
+            FrugalError: if nothing says which, or an argument makes no sense.
             StoreError: if the location cannot be opened or written.
         """
         return self.cache.invalidate(

@@ -8,6 +8,7 @@ or given as labelled pairs. *Reported*: hits that the user says were right or wr
 from __future__ import annotations
 
 import math
+import random
 import threading
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ from frugal_core.cache.calibration import (
     share_at_most,
     shipped,
 )
+from frugal_core.cache.counting import Counts, note_of, totalled
 from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.partition import digest
 from frugal_core.cache.store.base import Store
@@ -37,7 +39,7 @@ ENOUGH = 300
 """Judged lookups from which on one's own evidence counts: 299 without an error certify 1 %."""
 _REFRESH = 30.0  # seconds after which other processes' feedback is read
 _FLUSH = 200  # lookups after which the counts are written
-_LATEST = 500  # lookups, and up to twice as many, that tell how much of the traffic is far
+_TOTALLED = 500  # times that counts are written until they are added up, on average
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,7 @@ class Feedback:
         self._scope = digest("scope", scope)[:16]
         self.renew()
         renew_in_children(self)
-        self._counts: Counter[str] = Counter()  # of all scopes
-        self._own: Counter[str] = Counter()
-        self._latest: Counter[str] = Counter()  # of the own ones
+        self._counts = Counts()
         self._notes: dict[str, list[tuple[float, bool]]] = {"judged": [], "reported": []}
         self._read: Counter[str] = Counter()
         self._read_at = -math.inf
@@ -112,7 +112,7 @@ class Feedback:
         """Events so far, of all processes."""
         with self._lock:
             self._refresh()
-            return self._counts + self._unwritten
+            return self._counts.all() + self._unwritten
 
     def flush(self) -> None:
         """Write the counts."""
@@ -122,9 +122,13 @@ class Feedback:
     def _flush(self) -> None:
         self._flushed_at = time.monotonic()
         if self._unwritten:
-            counts = {"scope": self._scope, **self._unwritten}
-            self._store.note(self._journal("counts"), [counts])
+            journal = self._journal("counts")
+            self._store.note(journal, [note_of(self._scope, self._unwritten)])
             self._unwritten = Counter()
+            # By chance, so that it happens where no process lives long, and none need know how
+            # much the others have written.
+            if random.randrange(_TOTALLED) == 0:
+                self._store.condense(journal, totalled)
 
     def _journal(self, kind: str) -> str:
         return f"{kind} {self._embedder}"
@@ -132,13 +136,7 @@ class Feedback:
     def _refresh(self) -> None:
         # Reads alone: nobody's lookup waits for a writer.
         for number, counts in self._new("counts"):
-            scope = counts.pop("scope", None)
-            self._counts.update(counts)
-            if scope == self._scope:
-                self._own.update(counts)
-                self._latest.update(counts)
-            while self._latest["lookup"] > 2 * _LATEST:
-                self._latest = Counter({event: n // 2 for event, n in self._latest.items()})
+            self._counts.read(counts)
             self._read["counts"] = number
         for kind, kept in self._notes.items():
             for number, note in self._new(kind):
@@ -158,7 +156,7 @@ class Feedback:
         else:
             nothing = Evidence(np.zeros(0), np.zeros(0, dtype=bool), 0, "none for this embedder")
             evidence = shipped().get(self._embedder, nothing)
-            latest = self._latest + self._unwritten
+            latest = self._counts.of(self._scope).latest + self._unwritten
             traffic = Traffic(latest["lookup"], latest["exact"], latest["far"])
             found = certify_in(traffic, evidence, error_bound, confidence)
         reported = self._evidence("reported", "semantic", "hits reported by you")
@@ -168,7 +166,7 @@ class Feedback:
         return self._not_contradicted(found)
 
     def _counted(self, event: str) -> int:
-        return self._own[event] + self._unwritten[event]
+        return self._counts.of(self._scope).all[event] + self._unwritten[event]
 
     def _evidence(self, kind: str, among: str, about: str) -> Evidence:
         """Notes as a sample of lookups: those scored, or served, are a known share of all."""

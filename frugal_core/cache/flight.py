@@ -1,6 +1,8 @@
 """Single flight: of equal questions at the same time, one is answered by the model, the rest wait.
 
-Within a process followers wait for an event; between processes for a lease in the store. A leader
+Within a process followers wait for an event; between processes for a lease in the store. A thread
+does not wait for a task, which may need that very thread to go on: who asks in threads and who asks
+in tasks of one process have a leader each. A leader
 prolongs its leases for as long as it lives, so that they can be short: one that died blocks nobody
 for long, and one whose model is slow keeps its turn.
 """
@@ -12,10 +14,13 @@ import threading
 import time
 import uuid
 from contextlib import suppress
+from typing import Literal
 
 from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.store.base import Store
 
+Lane = Literal["threads", "tasks"]
+"""Where a question is asked: in threads that wait, or in tasks of an event loop."""
 LEASE = 6.0
 """Seconds after which a leader that has not prolonged its lease is taken for dead."""
 
@@ -37,22 +42,22 @@ class Flights:
         # Both may be taken once more by a thread that has them: turns that are lost are given back
         # when Python collects its garbage, which may be at any moment.
         self._lock = threading.RLock()
-        self._flying: dict[str, threading.Event] = {}
+        self._flying: dict[tuple[Lane, str], threading.Event] = {}
         self._prolonging = threading.RLock()
         self._leased: set[str] = set()
         self._prolonger: threading.Thread | None = None
         self._owner = f"{os.getpid()}-{uuid.uuid4().hex}"
 
-    def lead(self, key: str) -> threading.Event | None:
-        """Become the leader of a key in this process; else the event that its leader will set."""
+    def lead(self, lane: Lane, key: str) -> threading.Event | None:
+        """Become the leader of a key in a lane; else the event that its leader will set."""
         with self._lock:
-            flying = self._flying.get(key)
+            flying = self._flying.get((lane, key))
             if flying is None:
-                self._flying[key] = threading.Event()
+                self._flying[lane, key] = threading.Event()
             return flying
 
     def lease(self, key: str) -> bool:
-        """Become the leader among all processes; only for the leader in this one."""
+        """Become the leader among all processes; only for a leader in this one."""
         with self._prolonging:
             if not self.store.lease(key, self._owner, LEASE):
                 return False
@@ -78,10 +83,10 @@ class Flights:
                     if key in self._leased:
                         self.store.lease(key, self._owner, LEASE)
 
-    def land(self, key: str, leased: bool) -> None:
+    def land(self, lane: Lane, key: str, leased: bool) -> None:
         """Let the followers go on."""
         with self._lock:
-            flying = self._flying.pop(key, None)
+            flying = self._flying.pop((lane, key), None)
         if flying is not None:
             flying.set()
         if leased:

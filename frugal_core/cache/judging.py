@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import random
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from frugal_core.cache.checking import label_of
 from frugal_core.cache.decision import Decision, Neighbour
-from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.store.base import Entry
+from frugal_core.cache.threads import Threads
 from frugal_core.embedding import Embedder
 
-Judge = Callable[[str, str, Any], bool]
-"""(new question, stored question, stored answer) -> whether that answer is right for the new one"""
+Judge = Callable[[str, str, Any], bool | Awaitable[bool]]
+"""(new question, stored question, stored answer) -> whether that answer is right for the new one
+
+It may be async: it is then run to its end in an event loop of its own.
+"""
 
 
 class Sample:
@@ -28,38 +32,35 @@ class Sample:
     """
 
     def __init__(self, judge: Judge | None, rate: float) -> None:
-        self.rate = rate if judge else 0.0
+        self.rate = 0.0 if judge is None else rate
         self._judge = judge
-        self.renew()
-        renew_in_children(self)
-
-    def renew(self) -> None:
-        """Without a thread: that of a parent does not run in its child."""
-        self._lock = threading.Lock()
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread = Threads("frugal-judge", 1)
 
     def draws(self) -> bool:
         """Whether the next lookup is judged."""
         return self.rate > 0 and random.random() < self.rate
 
     def judge(self, question: str, entry: Entry) -> bool:
-        """Whether the entry's answer is right for the question."""
+        """Whether the entry's answer is right for the question; not in a thread with a loop.
+
+        Raises:
+            FrugalError: The judge says neither that it is nor that it is not.
+        """
         assert self._judge is not None
-        return bool(self._judge(question, entry.question, entry.answer))
+        said = self._judge(question, entry.question, entry.answer)
+        return label_of("judge", asyncio.run(_end_of(said)) if inspect.isawaitable(said) else said)
 
     def submit(self, act: Callable[[], None]) -> None:
         """Do something in the background; nobody waits for a judge."""
-        with self._lock:
-            if self._thread is None:
-                self._thread = ThreadPoolExecutor(1, thread_name_prefix="frugal-judge")
-            self._thread.submit(act)
+        self._thread.submit(act)
 
     def close(self) -> None:
         """Wait for what was submitted."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.shutdown(wait=True)
+        self._thread.close()
+
+
+async def _end_of(said: Awaitable[bool]) -> bool:
+    return await said
 
 
 def judged_pairs(

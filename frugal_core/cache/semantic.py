@@ -13,7 +13,15 @@ from typing import Any, Self, TypeVar
 
 from frugal_core.cache.asking import asked_in, split
 from frugal_core.cache.calibration import NEAR, CacheCertificate
-from frugal_core.cache.checking import check_answer, check_question, check_settings
+from frugal_core.cache.checking import (
+    as_kept,
+    check_answer,
+    check_question,
+    check_selection,
+    check_settings,
+    labelled,
+    tags_of,
+)
 from frugal_core.cache.decision import Decision, Neighbour, Verdict
 from frugal_core.cache.decision import shipped as shipped_decision
 from frugal_core.cache.feedback import Aim, Feedback
@@ -28,9 +36,11 @@ from frugal_core.cache.store.base import (
     NewEntry,
     Selection,
     Store,
+    StoreError,
     Vector,
     unit,
 )
+from frugal_core.cache.threads import Threads
 from frugal_core.cache.turns import POLL, Turn, Waiting
 from frugal_core.embedding import embedder_of
 from frugal_core.errors import FrugalError, describe
@@ -40,6 +50,8 @@ T = TypeVar("T")
 _LOG = logging.getLogger("frugal_core")
 NEIGHBOURS = 5
 """Stored questions that are looked at in one lookup."""
+_THREADS = 16
+"""That look up and store for event loops; most of the time they wait for a store or an embedder."""
 
 
 class SemanticCache:
@@ -62,7 +74,7 @@ class SemanticCache:
         ttl: Seconds for which an answer is served; None for ever.
         confidence: Probability with which the error bound holds.
         max_entries: Of this scope; beyond it, what was used longest ago is deleted.
-        judge: Judges a sample of lookups, in the background; see `Judge`.
+        judge: Judges a sample of lookups, in the background; see `Judge`. It may be async.
         judge_rate: Share of lookups that are judged.
 
     Raises:
@@ -92,12 +104,13 @@ class SemanticCache:
         judge: Judge | None = None,
         judge_rate: float = 0.05,
     ) -> None:
-        check_settings(error_bound, ttl, confidence, max_entries, judge_rate)
+        check_settings(scope, error_bound, ttl, confidence, max_entries, judge, judge_rate)
         self.scope = scope
         self.ttl = ttl
         self.max_entries = max_entries
         self.embedder = embedder_of(embed)
         self.rows = open_store(location)
+        self.threads = Threads("frugal-cache", _THREADS)
         self._flights = Flights(self.rows)
         aim = Aim(error_bound, confidence)
         self._feedback = Feedback(self.rows, self.embedder.id, aim, scope)
@@ -135,7 +148,7 @@ class SemanticCache:
         question: str,
         answer: Any,
         partition: str = "",
-        tags: str | Sequence[str] = (),
+        tags: str | Sequence[str] | None = (),
         *,
         semantic: bool = True,
     ) -> None:
@@ -143,17 +156,17 @@ class SemanticCache:
 
         Args:
             question: What was asked.
-            answer: Anything JSON can hold.
+            answer: Anything JSON can hold; of a tuple, a list comes back.
             partition: See `lookup`.
             tags: For `invalidate`.
             semantic: Whether other wordings may be served this answer.
 
         Raises:
-            FrugalError: if the answer is not JSON.
+            FrugalError: if the answer is not JSON, or has keys that are no texts.
         """
         check_question(question)
         check_answer(answer)
-        names = (tags,) if isinstance(tags, str) else tuple(tags)
+        names = tags_of(tags)
         self._guard("store", lambda: self._add(question, answer, partition, names, semantic))
 
     def claim(
@@ -161,7 +174,8 @@ class SemanticCache:
     ) -> Hit | Turn:
         """The stored answer, or the turn to make one; of equal questions, one gets the turn.
 
-        The others wait until it has stored its answer, given up, or died.
+        The others wait until it has stored its answer, given up, or died; threads of a process for
+        a thread, tasks for a task.
 
         Args:
             question, partition, semantic: See `lookup`.
@@ -169,7 +183,7 @@ class SemanticCache:
         """
         if (hit := self.lookup(question, partition, semantic=semantic)) is not None:
             return hit
-        waiting = Waiting(self, question, partition, wait)
+        waiting = Waiting(self, question, partition, "threads", wait)
         while (found := waiting.look()) is None:
             waiting.sleep()
         return found
@@ -178,11 +192,11 @@ class SemanticCache:
         self, question: str, partition: str = "", *, semantic: bool = True, wait: float = 60.0
     ) -> Hit | Turn:
         """See `claim`; waits without blocking the event loop."""
-        hit = await asyncio.to_thread(self.lookup, question, partition, semantic=semantic)
+        hit = await self.threads.run(self.lookup, question, partition, semantic=semantic)
         if hit is not None:
             return hit
-        waiting = Waiting(self, question, partition, wait)
-        while (found := await asyncio.to_thread(waiting.look)) is None:
+        waiting = Waiting(self, question, partition, "tasks", wait)
+        while (found := await self.threads.run(waiting.look)) is None:
             await asyncio.sleep(POLL)
         return found
 
@@ -191,14 +205,17 @@ class SemanticCache:
         question: str,
         compute: Callable[[], Any],
         partition: str = "",
-        tags: Sequence[str] = (),
+        tags: str | Sequence[str] | None = (),
     ) -> Any:
-        """The stored answer, or that of `compute`, which is then stored; see `claim`."""
+        """The stored answer, or that of `compute`, which is then stored; see `claim`.
+
+        Either is as JSON gives it back, see `store`: the first answer is like all later ones.
+        """
         found = self.claim(question, partition)
         if isinstance(found, Hit):
             return found.answer
         with found as turn:
-            answer = compute()
+            answer = as_kept(compute())
             turn.store(answer, tags)
         return answer
 
@@ -207,15 +224,15 @@ class SemanticCache:
         question: str,
         compute: Callable[[], Awaitable[Any]],
         partition: str = "",
-        tags: Sequence[str] = (),
+        tags: str | Sequence[str] | None = (),
     ) -> Any:
         """See `get_or_compute`."""
         found = await self.aclaim(question, partition)
         if isinstance(found, Hit):
             return found.answer
         with found as turn:
-            answer = await compute()
-            await asyncio.to_thread(turn.store, answer, tags)
+            answer = as_kept(await compute())
+            await self.threads.run(turn.store, answer, tags)
         return answer
 
     # Quality
@@ -243,9 +260,13 @@ class SemanticCache:
         Args:
             pairs: (stored question, new question, whether one answer serves both). They should be
                 like your traffic: the bound is kept on what is like them.
+
+        Raises:
+            FrugalError: if a pair is something else; labels are True and False, or 1 and 0.
         """
-        decisions = judged_pairs(pairs, self.embedder, self.decision, NEIGHBOURS)
-        self._feedback.count({"lookup": len(pairs), "scored": len(decisions)})
+        known = labelled(pairs)
+        decisions = judged_pairs(known, self.embedder, self.decision, NEIGHBOURS)
+        self._feedback.count({"lookup": len(known), "scored": len(decisions)})
         self._feedback.keep("judged", decisions)
         return self.certificate()
 
@@ -266,7 +287,11 @@ class SemanticCache:
             older_than: Those stored more seconds ago than this.
             where: Those whose answer has these values in its top-level fields.
             everything: All of them; else at least one of the others must be given.
+
+        Raises:
+            FrugalError: if nothing says which, or an argument makes no sense.
         """
+        check_selection(tag, older_than, where)
         if tag is None and older_than is None and not where and not everything:
             raise FrugalError(
                 "invalidate needs tag=, older_than= or where=; everything=True deletes all"
@@ -287,10 +312,13 @@ class SemanticCache:
         }
 
     def close(self) -> None:
-        """Write what is pending and let go of the location."""
+        """Write what is pending and let go of the location; may be called twice."""
+        self.threads.close()
         self._sample.close()
         self._guard("close", self._feedback.flush)
-        self.rows.close()
+        self._guard("close", self.rows.close)
+        # What was asked of a closed store has said so; closing it once more need not.
+        self._faults.add(_kind("close", StoreError))
 
     def __enter__(self) -> Self:
         return self
@@ -416,8 +444,13 @@ class SemanticCache:
         try:
             return act()
         except Exception as error:
-            kind = f"{what}: {type(error).__name__}"
+            kind = _kind(what, type(error))
             if kind not in self._faults:
                 self._faults.add(kind)
                 _LOG.warning("the cache does without (%s): %s", what, describe(error))
             return None
+
+
+def _kind(what: str, error: type[Exception]) -> str:
+    """Faults of one kind are logged once."""
+    return f"{what}: {error.__name__}"

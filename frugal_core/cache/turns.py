@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from frugal_core.cache.flight import Lane
     from frugal_core.cache.hit import Hit
     from frugal_core.cache.semantic import SemanticCache
 
@@ -22,14 +23,19 @@ class Turn:
     Use it as a context manager: leaving it lets the others go on, also without an answer.
     """
 
-    def __init__(self, cache: SemanticCache, question: str, partition: str, leads: bool) -> None:
+    def __init__(
+        self, cache: SemanticCache, question: str, partition: str, lane: Lane, leads: bool
+    ) -> None:
         self._cache = cache
         self._question = question
         self._partition = partition
+        self._lane = lane
         self._leads = leads
         self._leased = False
 
-    def store(self, answer: Any, tags: Sequence[str] = (), *, semantic: bool = True) -> None:
+    def store(
+        self, answer: Any, tags: str | Sequence[str] | None = (), *, semantic: bool = True
+    ) -> None:
         """Keep the answer, and let the others have it."""
         self._cache.store(self._question, answer, self._partition, tags, semantic=semantic)
         self.release()
@@ -40,7 +46,7 @@ class Turn:
             self._leads = False
             key = self._cache.key(self._question, self._partition)
             self._cache._guard(
-                "release", lambda: self._cache._flights.land(key, leased=self._leased)
+                "release", lambda: self._cache._flights.land(self._lane, key, leased=self._leased)
             )
 
     def __del__(self) -> None:
@@ -62,10 +68,13 @@ class Turn:
 class Waiting:
     """The wait for an answer or for the turn."""
 
-    def __init__(self, cache: SemanticCache, question: str, partition: str, wait: float) -> None:
+    def __init__(
+        self, cache: SemanticCache, question: str, partition: str, lane: Lane, wait: float
+    ) -> None:
         self._cache = cache
         self._question = question
         self._partition = partition
+        self._lane = lane
         self._key = cache.key(question, partition)
         self._until = time.monotonic() + wait
         self._leader: threading.Event | None = None
@@ -77,10 +86,10 @@ class Waiting:
         if self._turn is None:
             if self._leader is not None and not self._leader.is_set():
                 return self._late()
-            self._leader = flights.lead(self._key)
+            self._leader = flights.lead(self._lane, self._key)
             if self._leader is not None:
                 return self._late()
-            self._turn = Turn(self._cache, self._question, self._partition, leads=True)
+            self._turn = self._new_turn(leads=True)
         leased = self._cache._guard("lease", lambda: flights.lease(self._key))
         self._turn._leased = bool(leased)
         # Looked up under the lease: somebody may have stored the answer and given the lease back.
@@ -101,4 +110,7 @@ class Waiting:
     def _late(self) -> Turn | None:
         if time.monotonic() < self._until:
             return None
-        return self._turn or Turn(self._cache, self._question, self._partition, leads=False)
+        return self._turn or self._new_turn(leads=False)
+
+    def _new_turn(self, leads: bool) -> Turn:
+        return Turn(self._cache, self._question, self._partition, self._lane, leads)

@@ -18,6 +18,7 @@ from frugal_core.arrays import Floats
 from frugal_core.errors import FrugalError
 
 Vector = NDArray[np.floating[Any]]
+Merge = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
 class StoreError(FrugalError):
@@ -226,6 +227,14 @@ class Store(Protocol):
 
     def notes(self, name: str, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
         """Records of a journal with their numbers, in the order they were appended."""
+        ...
+
+    def condense(self, name: str, merge: Merge) -> None:
+        """Put what `merge` makes of all records of a journal in their place.
+
+        At once, so that no record is lost and none counts twice, whatever others do or if the
+        process is killed. The new records have numbers that none had before.
+        """
         ...
 
     def size(self) -> int | None:

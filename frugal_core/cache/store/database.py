@@ -25,6 +25,16 @@ _CACHE_KIB = 16_384
 _making = threading.Lock()
 
 
+def _absolute(path: str) -> str:
+    """A path wherever the process goes; refused if no file can be called so."""
+    try:
+        if b"\0" not in os.fsencode(path):
+            return os.path.abspath(os.path.expanduser(path))
+    except UnicodeEncodeError:  # a lone surrogate
+        pass
+    raise StoreError(f"location {path!r}: no file can be called so, give another path")
+
+
 def _make(path: str) -> None:
     """Make a file for its owner's eyes alone; SQLite gives its -wal and -shm files the same mode.
 
@@ -58,7 +68,7 @@ class Database:
     """
 
     def __init__(self, path: str, schema: str, version: int, patience: float) -> None:
-        self.path = path if path == MEMORY else os.path.abspath(os.path.expanduser(path))
+        self.path = path if path == MEMORY else _absolute(path)
         self._schema = schema
         self._version = version
         self._patience = patience

@@ -13,6 +13,7 @@ import numpy as np
 from frugal_core.cache.store.base import (
     Candidate,
     Entry,
+    Merge,
     NewEntry,
     Selection,
     StoreError,
@@ -295,6 +296,15 @@ class GPTCacheStore:
         with self._using():
             self._insert([("", texts, None, label("journal", name)) for texts in packed])
 
+    def condense(self, name: str, merge: Merge) -> None:
+        """See `Store`; the new records come first, and what another process writes meanwhile may
+        be left out of them.
+        """
+        with self._using():
+            gone = self.notes(name)
+            self.note(name, merge([note for _, note in gone]))
+            self._discard([id for id, _ in gone])
+
     def notes(self, name: str, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
         """Records of a journal with their numbers, in the order they were appended."""
         with self._using():
@@ -311,8 +321,10 @@ class GPTCacheStore:
         if self._closed:
             return
         with self._using():
-            self._write_touches()
             self._closed = True
+            with contextlib.suppress(Exception):
+                # Where nothing may be written, only the order of eviction suffers.
+                self._write_touches()
             self._manager.close()
 
     def _check_dimensions(self, vector: Vector) -> None:

@@ -14,6 +14,7 @@ from frugal_core.cache.store import postgres_statements as sql
 from frugal_core.cache.store.base import (
     Candidate,
     Entry,
+    Merge,
     NewEntry,
     Selection,
     StoreError,
@@ -194,9 +195,29 @@ class PostgresStore:
         Raises:
             StoreError: A record is not JSON.
         """
+        self._change(sql.NOTE, **self._note(name, rows))
+
+    def condense(self, name: str, merge: Merge) -> None:
+        """See `Store`; whoever writes into a journal waits meanwhile."""
+
+        def run(connection: Connection) -> None:
+            def do(statement: str, **given: Any) -> list[Row]:
+                cursor = connection.execute(self._schema.sql(statement), given)
+                return cursor.fetchall() if cursor.description else []
+
+            with connection.transaction():
+                # The turn first: what this transaction reads is then all that was written.
+                do("SELECT pg_advisory_xact_lock(%(turn)s)", turn=self._schema.turn("note"))
+                gone = do(sql.UNNOTE, name=encoded(name))
+                rows = merge([json.loads(record) for _, record in sorted(gone)])
+                do(sql.NOTE, **self._note(name, rows))
+
+        self._link.run(run)
+
+    def _note(self, name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Parameters of `NOTE`."""
         records = [encoded(dict(row)) for row in rows]
-        turn = self._schema.turn("note")
-        self._change(sql.NOTE, turn=turn, name=encoded(name), records=records)
+        return {"turn": self._schema.turn("note"), "name": encoded(name), "records": records}
 
     def notes(self, name: str, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
         """Records of a journal with their numbers, in the order they were appended."""

@@ -76,6 +76,7 @@ NOTE = """
     INSERT INTO frugal.notes (name, record)
     SELECT %(name)s, record FROM turn, unnest(%(records)s::text[]) AS record
 """
+UNNOTE = "DELETE FROM frugal.notes WHERE name = %(name)s RETURNING number, record"
 
 
 def new_row(new: NewEntry, turn: int) -> dict[str, Any]:

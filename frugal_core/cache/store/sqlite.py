@@ -18,6 +18,7 @@ from frugal_core.arrays import Floats
 from frugal_core.cache.store.base import (
     Candidate,
     Entry,
+    Merge,
     NewEntry,
     Selection,
     StoreError,
@@ -42,6 +43,8 @@ from frugal_core.cache.store.sqlite_schema import (
     DELETE_UNUSED,
     ENTRY,
     INSERT,
+    NOTE,
+    NOTES,
     SCHEMA,
     VERSION,
     neighbours,
@@ -258,13 +261,20 @@ class SQLiteStore:
     def note(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         values = [(encoded(name), encoded(dict(row))) for row in rows]
         with self._database.write() as connection:
-            connection.executemany("INSERT INTO notes (name, body) VALUES (?, ?)", values)
+            connection.executemany(NOTE, values)
 
     def notes(self, name: str, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
-        rows = self._database.read(
-            "SELECT id, body FROM notes WHERE name = ? AND id > ? ORDER BY id",
-            (encoded(name), after),
-        )
+        return self._notes_of(self._database.read(NOTES, (encoded(name), after)))
+
+    def condense(self, name: str, merge: Merge) -> None:
+        journal = encoded(name)
+        with self._database.write() as connection:
+            notes = self._notes_of(connection.execute(NOTES, (journal, 0)).fetchall())
+            rows = merge([body for _, body in notes])
+            connection.execute("DELETE FROM notes WHERE name = ?", (journal,))
+            connection.executemany(NOTE, [(journal, encoded(dict(row))) for row in rows])
+
+    def _notes_of(self, rows: Sequence[Any]) -> list[tuple[int, dict[str, Any]]]:
         try:
             return [(id, json.loads(body)) for id, body in rows]
         except ValueError as error:
@@ -283,11 +293,11 @@ class SQLiteStore:
     def close(self) -> None:
         if self in _open:
             _open.discard(self)
-            try:
+            with contextlib.suppress(StoreError):
+                # Where nothing may be written, only the order of eviction suffers.
                 self.flush()
-            finally:
-                self._database.close()
-                self._views.clear()
+            self._database.close()
+            self._views.clear()
 
     def _entry(self, row: Sequence[Any]) -> Entry:
         entry = entry_of(row)

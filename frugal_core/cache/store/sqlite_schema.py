@@ -73,6 +73,8 @@ DELETE FROM entries WHERE id IN (
     LIMIT max(0, (SELECT count(*) FROM entries WHERE :scope IS NULL OR scope = :scope) - :most)
 )
 """
+NOTE = "INSERT INTO notes (name, body) VALUES (?, ?)"
+NOTES = "SELECT id, body FROM notes WHERE name = ? AND id > ? ORDER BY id"
 VIEWED = "FROM vectors WHERE space = ? AND (until IS NULL OR until > ?)"
 
 

@@ -151,6 +151,7 @@ class TestPurge:
             ([], "say which entries"),
             (["--everything", "--tag", "a"], "leave --tag"),
             (["--older-than", "yesterday"], "--older-than yesterday: a number with"),
+            (["--older-than", "-7d"], "--older-than -7d: a number with"),
         ],
     )
     def test_senseless_options(self, path: Path, options: list[str], words: str) -> None:

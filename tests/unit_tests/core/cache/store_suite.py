@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -328,6 +328,31 @@ class StoreSuite:
         assert store.notes("none") == []
         with pytest.raises(StoreError, match="JSON"):
             store.note("a", [{"n": math.nan}])
+
+    def test_journals_are_condensed(self, store: Store, reopen: Reopen) -> None:
+        other = reopen()
+        store.note("a", [{"n": 1}, {"n": 2}])
+        other.note("b", [{"n": 3}])
+        other.note("a", [{"n": 4}])
+        last = store.notes("a")[-1][0]
+        merged: list[list[Any]] = []
+
+        def merge(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+            merged.append([row["n"] for row in rows])
+            return [{"sum": sum(row["n"] for row in rows)}]
+
+        other.condense("a", merge)
+        assert merged == [[1, 2, 4]]
+        assert [row for _, row in other.notes("a")] == [{"sum": 7}]
+        assert [row for _, row in store.notes("a", after=last)] == [{"sum": 7}], "it is new"
+        assert [row for _, row in store.notes("b")] == [{"n": 3}]
+
+        def fail(rows: object) -> list[dict[str, Any]]:
+            raise ZeroDivisionError
+
+        with pytest.raises((ZeroDivisionError, StoreError)):
+            store.condense("b", fail)
+        assert [row for _, row in store.notes("b")] == [{"n": 3}], "nothing has happened"
 
     def test_two_on_one_location_see_each_other(self, store: Store, reopen: Reopen) -> None:
         other = reopen()

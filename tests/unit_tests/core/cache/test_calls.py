@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +101,48 @@ async def test_a_task_that_ends_gives_up(calls: Calls[str]) -> None:
     assert abandoned == [True]
     await calls.aupdate(QUESTION, ANSWER)
     assert await calls.alookup(QUESTION) is not None
+
+
+async def test_threads_do_not_wait_for_a_task(calls: Calls[str]) -> None:
+    """It may need one of them to go on."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    assert await calls.alookup(QUESTION) is None
+
+    def follow() -> str | None:
+        found = calls.lookup(QUESTION, 5.0)
+        if found is None:
+            calls.update(QUESTION, ANSWER)
+        return found
+
+    started = time.monotonic()
+    found = await asyncio.gather(*[asyncio.to_thread(follow) for _ in range(6)])
+    assert time.monotonic() - started < 4
+    assert found.count(None) == 1 and found.count(ANSWER) == 5, "but for one another"
+
+
+async def test_a_task_needs_none_of_asyncios_threads(calls: Calls[str]) -> None:
+    other = Asked("What is a functor?", "partition", True)
+    with all_busy():
+        for question in (QUESTION, other):
+            assert await asyncio.wait_for(calls.alookup(question), 5) is None
+        follower = asyncio.create_task(calls.alookup(other))
+        await asyncio.sleep(0.05)
+        calls.give_up(other)
+        assert await asyncio.wait_for(follower, 5) is None
+        await asyncio.wait_for(calls.aupdate(QUESTION, ANSWER), 5)
+        assert await asyncio.wait_for(calls.alookup(QUESTION), 5) == ANSWER
+
+
+@contextmanager
+def all_busy() -> Iterator[None]:
+    """Nobody gets a thread of asyncio's."""
+    loop, over = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    loop.run_in_executor(None, over.wait)
+    try:
+        yield
+    finally:
+        over.set()
 
 
 async def test_a_follower_that_is_cancelled_takes_nothing_with_it(calls: Calls[str]) -> None:

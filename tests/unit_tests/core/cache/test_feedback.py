@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -145,6 +147,77 @@ def test_enough_reports_are_evidence_that_can_only_tighten(store: SQLiteStore) -
     feedback.keep("reported", [(high, False)] * 20 + [(before, True)] * 20)
     found = feedback.certificate()
     assert before < found.threshold <= high and "reported by you" in found.about
+
+
+def test_the_journal_of_counts_does_not_grow_for_ever(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever adds it up, and whatever of it the others have read."""
+    path = f"{tmp_path}/cache.sqlite"
+    stores = [SQLiteStore(path) for _ in range(3)]
+    aim = Aim(0.02, 0.95)
+    one, other, late = (Feedback(s, MiniLM.id, aim, n) for s, n in zip(stores, "aab", strict=True))
+    for round in range(30):
+        monkeypatch.setattr("frugal_core.cache.feedback._TOTALLED", 1 if round % 10 == 9 else 10**9)
+        for feedback in (one, other, late):
+            feedback.count({"lookup": 50, "exact": 10 + round})
+            feedback.flush()
+        if round % 7 == 0:
+            assert one.counts()["lookup"] == 150 * (round + 1)
+    assert len(stores[0].notes(f"counts {MiniLM.id}")) == 1
+    anew = Feedback(SQLiteStore(path), MiniLM.id, aim, "a")
+    for feedback in (one, other, late, anew):
+        assert feedback.counts() == {"lookup": 4500, "exact": 3 * sum(range(10, 40))}
+    assert one.certificate() == anew.certificate() == other.certificate() != late.certificate()
+    assert one._counts.of(one._scope) == anew._counts.of(one._scope)
+
+
+def test_counts_are_added_up_now_and_then(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frugal_core.cache.feedback._TOTALLED", 20)
+    feedback = fresh(store)
+    for _ in range(500):
+        feedback.count({"lookup": 1})
+        feedback.flush()
+    assert len(store.notes(f"counts {MiniLM.id}")) < 400
+    assert feedback.counts() == {"lookup": 500}
+
+
+_COUNT = """
+import sys
+from frugal_core.cache import feedback
+from frugal_core.cache.store.sqlite import SQLiteStore
+feedback._TOTALLED = 2
+mine = feedback.Feedback(SQLiteStore(sys.argv[1]), "e", feedback.Aim(0.02, 0.95), sys.argv[2])
+for number in range(1, 100_000):
+    mine.count({"lookup": 1})
+    mine.flush()
+    print(number, flush=True)
+"""
+
+
+def test_no_count_is_lost_or_counted_twice_where_processes_are_killed(tmp_path: object) -> None:
+    path = f"{tmp_path}/cache.sqlite"
+    SQLiteStore(path).close()
+    written = 0
+    for _ in range(2):
+        counting = [
+            subprocess.Popen([sys.executable, "-c", _COUNT, path, scope], stdout=subprocess.PIPE)
+            for scope in "ab"
+        ]
+        for process in counting:
+            assert process.stdout is not None
+            while process.stdout.readline() != b"100\n":
+                pass
+        for process in counting:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            with process.stdout as said:
+                written += int([b"100", *said.read().splitlines()][-1])
+    found = fresh(SQLiteStore(path), "e").counts()["lookup"]
+    assert written <= found <= written + 4, "what was being written may be there"
 
 
 def test_processes_share_feedback(tmp_path: object) -> None:

@@ -154,6 +154,19 @@ class TestGPTCacheStore(GPTCacheSuite):
         with pytest.raises(StoreError, match="closed"):
             store.exact("key")
 
+    def test_what_may_not_be_written_can_be_closed(
+        self, reopen: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: Any) -> None:
+            raise RuntimeError("the disk is full")
+
+        store = reopen()
+        store.touch(store.add([new(1)]))
+        monkeypatch.setattr(store._rows, "touch", fail)
+        store.close()
+        with pytest.raises(StoreError, match="closed"):
+            store.exact("key")
+
     def test_a_manager_without_vectors_is_refused(self) -> None:
         with pytest.raises(StoreError, match="a dict has no scalar and vector store"):
             GPTCacheStore({})

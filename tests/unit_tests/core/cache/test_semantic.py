@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,58 @@ def test_a_judge_that_raises_costs_nothing(caplog: pytest.LogCaptureFixture) -> 
     assert caplog.text.count("judge is out") == 1 and "secret123" not in caplog.text
 
 
+async def wrong_later(*_: Any) -> bool:
+    await asyncio.sleep(0)
+    return False
+
+
+def judged_by(judge: Any) -> SemanticCache:
+    """A cache after one lookup that its judge has seen."""
+    cache = SemanticCache(":memory:", error_bound=0.05, judge=judge, judge_rate=1.0)
+    cache.store(STORED, 1)
+    assert cache.lookup(ASKED)
+    cache._sample.close()
+    return cache
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [lambda *_: False, lambda *_: np.False_, lambda *_: 0, wrong_later],
+    ids=["bool", "NumPy's", "0", "async"],
+)
+def test_a_judge_may_say_no_in_several_ways(judge: Any) -> None:
+    cache = judged_by(judge)
+    assert cache.lookup(ASKED) is None
+    assert [wrong for _, wrong in cache._feedback._notes["judged"]] == [True]
+
+
+@pytest.mark.parametrize("said", ["no", "", None, 2, 0.5, [], float("nan")], ids=repr)
+def test_what_a_judge_says_that_is_no_label_is_not_counted(
+    said: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = judged_by(lambda *_: said)
+    assert cache.lookup(ASKED)
+    cache._sample.close()
+    assert cache._feedback._notes["judged"] == []
+    assert caplog.text.count("is no label, give True or False") == 1
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ((STORED, ASKED, "0"), "pair 1: '0' is no label"),
+        ((STORED, ASKED, None), "pair 1: None is no label"),
+        ((STORED, ASKED), r"pair 1: \(.* is no \(stored question, new question, label\)"),
+        (7, "pair 1: 7 is no"),
+        ((STORED, 7, True), "give a string"),
+    ],
+)
+def test_labels_must_be_labels(cache: SemanticCache, pair: Any, words: str) -> None:
+    with pytest.raises(FrugalError, match=words):
+        cache.calibrate([(STORED, ASKED, True), pair])
+    assert cache.stats()["lookups"] == 0, "nothing of them is kept"
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 20
     while not condition():
@@ -209,6 +262,41 @@ def test_invalidation(cache: SemanticCache) -> None:
     assert cache.invalidate(everything=True) == 1 and cache.stats()["entries"] == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"older_than": -7 * 86400},
+        {"older_than": "7d"},
+        {"older_than": float("nan")},
+        {"older_than": True},
+        {"tag": 5},
+        {"tag": ["news"]},
+        {"where": "x"},
+        {"where": ["model"]},
+        {"where": {5: 1}},
+        {"where": {"model": object()}},
+    ],
+)
+def test_what_cannot_be_meant_deletes_nothing(
+    cache: SemanticCache, arguments: dict[str, Any]
+) -> None:
+    cache.store("one", {"model": "a"})
+    with pytest.raises(FrugalError, match=next(iter(arguments))):
+        cache.invalidate(**arguments)
+    assert cache.stats()["entries"] == 1
+
+
+def test_tags_may_be_one_several_or_none(cache: SemanticCache) -> None:
+    for number, tags in enumerate(("a", ["a", "b"], None, ())):
+        cache.store(f"question {number}", number, tags=tags)
+    assert cache.invalidate(tag="a") == 2 and cache.stats()["entries"] == 2
+    for senseless in (5, [5], {"a": 1}.values()):
+        with pytest.raises(FrugalError, match=r"tags .*: give a text, or a list of texts"):
+            cache.store("q", 1, tags=senseless)  # type: ignore[arg-type]  # what users do
+        with pytest.raises(FrugalError, match="tags"):
+            cache.get_or_compute("q", lambda: 1, tags=senseless)  # type: ignore[arg-type]
+
+
 def test_the_limit_keeps_what_is_used() -> None:
     cache = SemanticCache(":memory:", error_bound=0, max_entries=20)
     cache.store("kept", 0)
@@ -230,10 +318,35 @@ def test_odd_questions_are_kept_exactly(cache: SemanticCache, question: str) -> 
     assert cache.lookup(question, partition="another") is None
 
 
-@pytest.mark.parametrize("answer", [{1, 2}, float("nan"), object(), {"a": b"bytes"}])
+@pytest.mark.parametrize(
+    "answer",
+    [{1, 2}, float("nan"), object(), {"a": b"bytes"}, {1: 2}, [({"a": {None: 1}},)]],
+)
 def test_an_answer_that_is_not_json_is_refused(cache: SemanticCache, answer: Any) -> None:
     with pytest.raises(FrugalError, match="JSON"):
         cache.store("q", answer)
+    with pytest.raises(FrugalError, match="JSON"):
+        cache.get_or_compute("q", lambda: answer)
+    assert cache.stats()["entries"] == 0
+
+
+async def test_the_first_answer_is_like_all_later_ones(cache: SemanticCache) -> None:
+    class Name(str):
+        pass
+
+    async def compute() -> Any:
+        return mine
+
+    mine = {"pair": (1, Name("two"))}
+    expected = {"pair": [1, "two"]}
+    for _ in range(2):
+        for answer in (
+            cache.get_or_compute("q", lambda: mine),
+            await cache.aget_or_compute("another", compute),
+        ):
+            assert answer == expected and type(answer["pair"][1]) is str
+            answer["pair"].append("more")
+    assert mine == {"pair": (1, "two")}
 
 
 @pytest.mark.parametrize(
@@ -242,11 +355,23 @@ def test_an_answer_that_is_not_json_is_refused(cache: SemanticCache, answer: Any
         {"error_bound": 1.0},
         {"error_bound": -0.1},
         {"error_bound": float("nan")},
+        {"error_bound": "0.01"},
+        {"error_bound": None},
+        {"error_bound": True},
+        {"scope": None},
+        {"scope": 7},
         {"ttl": 0},
         {"ttl": float("inf")},
+        {"ttl": "5"},
         {"confidence": 0.2},
+        {"confidence": "x"},
         {"max_entries": 0},
+        {"max_entries": 1.5},
+        {"max_entries": "3"},
         {"judge_rate": 2},
+        {"judge_rate": "x"},
+        {"judge": True},
+        {"judge": "gpt-4o"},
     ],
 )
 def test_arguments_without_sense_are_refused(arguments: dict[str, Any]) -> None:
@@ -257,6 +382,9 @@ def test_arguments_without_sense_are_refused(arguments: dict[str, Any]) -> None:
 def test_a_location_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=str(tmp_path)):
         SemanticCache(tmp_path)
+    for name in ("a\0b", "a\ud800b"):
+        with pytest.raises(StoreError, match=r"location .* no file can be called so"):
+            SemanticCache(name)
 
 
 class Failing:
@@ -277,6 +405,20 @@ def test_a_store_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) ->
             assert cache.lookup("q") is None
             assert cache.get_or_compute("q", lambda: "computed") == "computed"
     assert caplog.text.count("(store)") == 1 and caplog.text.count("(lookup)") == 1
+
+
+def test_closing_what_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    with SemanticCache(Failing()) as cache:
+        cache.lookup("q")
+    assert caplog.text.count("(close)") == 1
+
+
+def test_closing_twice_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    cache = SemanticCache(":memory:", error_bound=0)
+    cache.close()
+    assert cache.lookup("q") is None
+    cache.close()
+    assert "(lookup)" in caplog.text and "(close)" not in caplog.text
 
 
 class Embedding:
@@ -350,6 +492,28 @@ async def test_of_equal_questions_in_tasks_one_is_computed(cache: SemanticCache)
 
     answers = await asyncio.gather(*[cache.aget_or_compute(STORED, compute) for _ in range(20)])
     assert len(computed) == 1 and answers == ["answer"] * 20
+
+
+async def test_threads_do_not_wait_for_a_task_that_needs_one(cache: SemanticCache) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    computed: list[int] = []
+
+    def answer() -> str:
+        computed.append(1)
+        time.sleep(0.05)
+        return "answer"
+
+    async def compute() -> str:
+        await asyncio.sleep(0.1)  # until all threads are taken
+        return await asyncio.to_thread(answer)
+
+    asking = asyncio.gather(
+        cache.aget_or_compute(STORED, compute),
+        *[asyncio.to_thread(cache.get_or_compute, STORED, answer) for _ in range(6)],
+        cache.aget_or_compute(STORED, compute),
+    )
+    assert await asyncio.wait_for(asking, 5) == ["answer"] * 8
+    assert len(computed) == 2, "threads wait for a thread, tasks for a task"
 
 
 def test_two_caches_on_one_file_take_turns(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import sqlite3
@@ -67,6 +68,24 @@ def test_a_child_does_not_wait_for_the_parents_thread_for_ever(tmp_path: Path) -
         child.join(20)
         thread.join()
     assert child.exitcode == 0 and calls.value == 0
+
+
+@needs_fork
+def test_a_child_has_threads_of_its_own(tmp_path: Path) -> None:
+    async def compute() -> str:
+        return "an answer"
+
+    def ask(question: str) -> None:
+        assert asyncio.run(cache.aget_or_compute(question, compute)) == "an answer"
+
+    with SemanticCache(tmp_path / "cache.sqlite", error_bound=0) as cache:
+        ask("What is a fork?")
+        child = multiprocessing.get_context("fork").Process(target=ask, args=("And a child?",))
+        child.start()
+        child.join(20)
+        if child.is_alive():
+            child.kill()
+    assert child.exitcode == 0
 
 
 def test_a_leader_that_is_killed_does_not_block(tmp_path: Path) -> None:

@@ -205,6 +205,17 @@ def test_what_may_not_be_written_can_still_be_read(path: Path) -> None:
     assert store.exact("key-1") is not None and len(store.nearest("s", direction(1), 5)) == 5
 
 
+def test_what_may_not_be_written_can_be_closed(path: Path) -> None:
+    filled(path)
+    store = SQLiteStore(path)
+    with store._database.write() as connection:
+        connection.execute("PRAGMA query_only = 1")
+    store.touch([1])
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.exact("key-1")
+
+
 def test_closed_is_closed(path: Path) -> None:
     store = SQLiteStore(path)
     store.close()
