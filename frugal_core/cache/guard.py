@@ -5,13 +5,27 @@ Embeddings see "with" and "without", "2015" and "2016", "A to B" and "B to A" as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 
 from frugal_core.cache.rivals import are_rivals
 from frugal_core.cache.wording import Difference, Wording
 
 _PASSING = frozenset(
-    "today tonight yesterday tomorrow now currently latest recent recently nowadays".split()
+    "today tonight yesterday tomorrow now currently latest recent recently nowadays "
+    "heute gestern morgen jetzt aujourdhui demain maintenant hoy ayer mañana ahora oggi ieri "
+    "domani adesso hoje ontem amanhã agora vandaag gisteren сегодня вчера завтра сейчас".split()
+)
+_PERIOD = (
+    "second|minute|hour|day|night|morning|afternoon|evening|week|weekend|month|quarter|year|season"
+    "|spring|summer|autumn|fall|winter|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+)
+_PASSING_PHRASES = re.compile(
+    rf"\b(?:this|next|last|coming|past) (?:{_PERIOD})\b"
+    r"|\bwhat (?:time|day|date|year) is it\b"
+    r"|\bhow (?:long|many \w+)(?: \w+){0,4} (?:until|till|left)\b"
+    r"|\bat (?:the moment|present)\b"
+    # Scripts without spaces between words
+    r"|今天|今日|今晚|明天|昨天|现在|現在|目前|最新|오늘|지금|어제|내일"
 )
 
 _WEAK_SIGNS = frozenset("*/")
@@ -31,15 +45,17 @@ def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
     only_new, only_old = new.numbers - old.numbers, old.numbers - new.numbers
     if (only_new and only_old) or any(map(_is_sign, only_new | only_old)):
         return "numbers"
-    if new.words == old.words and new.marks != old.marks:
+    if new.letters == old.letters and new.marks != old.marks:
         return "signs"
+    if new.words == old.words and _exchanged_capitals(new.text, old.text):
+        return "capitals"
     if new.quotations and old.quotations and new.quotations != old.quotations:
         return "quotation"
     if len(new.negations) != len(old.negations):
         return "negation"
     if difference.opposites or are_rivals(new, old):
         return "opposites"
-    if difference.turned or _turned(new.persons, old.persons):
+    if difference.turned or _turned(new, old):
         return "order"
     if difference.names_new and difference.names_old:
         rest_new, rest_old = difference.pairing.rest_new, difference.pairing.rest_old
@@ -53,8 +69,11 @@ def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
 
 
 def passes_away(new: Wording) -> bool:
-    """Whether the answer depends on the moment: "today", "latest"."""
-    return not _PASSING.isdisjoint(new.words)
+    """Whether the answer depends on the moment: "today", "latest", "this week"."""
+    return (
+        not _PASSING.isdisjoint(new.words)
+        or _PASSING_PHRASES.search(" ".join(new.words)) is not None
+    )
 
 
 def is_same_wording(new: Wording, old: Wording) -> bool:
@@ -69,6 +88,7 @@ def is_same_wording(new: Wording, old: Wording) -> bool:
     """
     return (
         new.words == old.words
+        and not _exchanged_capitals(new.text, old.text)
         and new.marks == old.marks
         and new.quotations == old.quotations
         # Who writes no name in capitals may mean one all the same.
@@ -76,10 +96,19 @@ def is_same_wording(new: Wording, old: Wording) -> bool:
     )
 
 
+def _exchanged_capitals(new: str, old: str) -> bool:
+    """Whether a letter is a capital in another place: "T and t", "t and T"."""
+    return new != old and sorted(new) == sorted(old)
+
+
 def _is_sign(number: str) -> bool:
     return not number[0].isalnum() and number not in _WEAK_SIGNS
 
 
-def _turned(new: Sequence[str], old: Sequence[str]) -> bool:
+def _turned(new: Wording, old: Wording) -> bool:
     """Whether the same persons change places: "Did I lend you", "Did you lend me"."""
-    return new != old and len(new) > 1 and sorted(new) == sorted(old)
+    if sorted(new.persons) != sorted(old.persons):
+        return False
+    # "A girl who ignored me", "a girl I ignored"
+    others = new.content == old.content and new.agents != old.agents
+    return others or (len(new.persons) > 1 and new.persons != old.persons)

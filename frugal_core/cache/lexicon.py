@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -83,11 +83,20 @@ class Lexicon:
             for other in others:
                 if (
                     other in known
+                    or self._compare_opposites(one, other)
                     or (one.endswith(other) and one[: -len(other)] in _PREFIXES)
                     or (other.endswith(one) and other[: -len(one)] in _PREFIXES)
                 ):
                     found += 1
         return found
+
+    def _compare_opposites(self, one: str, other: str) -> bool:
+        """Whether both are comparatives, of words that mean the opposite."""
+        positives = _positives(other)
+        return bool(positives) and any(
+            not self.opposites.get(positive, _NONE).isdisjoint(positives)
+            for positive in _positives(one)
+        )
 
     def kinship(self, one: str, other: str) -> str:
         """Which of `KINSHIPS` two stems have; empty if none.
@@ -100,7 +109,11 @@ class Lexicon:
         return "" if kind and self.opposites_among((one,), (other,)) else kind
 
     def _kind(self, one: str, other: str) -> str:
-        if other in self.derived.get(one, _NONE) or _same_beginning(one, other):
+        if other in self.derived.get(one, _NONE):
+            return "forms"
+        known = self.knows(one) or self.knows(other)
+        # Two unknown ones with more than an ending apart are more likely two names.
+        if _same_beginning(one, other) and (known or _short_endings(one, other)):
             return "forms"
         if self.knows(one) != self.knows(other) and _one_letter_apart(one, other):
             return "misspellings"
@@ -117,11 +130,27 @@ def _both_ways(pairs: Sequence[Sequence[str]]) -> dict[str, frozenset[str]]:
     return {word: frozenset(others) for word, others in found.items()}
 
 
+@lru_cache(maxsize=16_384)
+def _positives(word: str) -> tuple[str, ...]:
+    """What a comparative may be made of: "easier" of "easy", "hotter" of "hot"."""
+    for ending in ("er", "est", "r", "st"):  # a stem may have lost its "e"
+        base = word.removesuffix(ending)
+        if base != word and len(base) > 2:
+            doubled = base[-1] == base[-2]
+            return (base[:-1] + "y",) if base[-1] == "i" else (base, base[:-1])[: 1 + doubled]
+    return ()
+
+
 def _same_beginning(one: str, other: str) -> bool:
     if one[:3] != other[:3] or abs(len(one) - len(other)) > 4:
         return False
     shared = min(len(one), len(other)) - 1
     return shared >= 3 and one[:shared] == other[:shared]
+
+
+def _short_endings(one: str, other: str) -> bool:
+    kept = max(len(one), len(other)) - 2
+    return kept >= 5 and one[:kept] == other[:kept]
 
 
 def _one_letter_apart(one: str, other: str) -> bool:

@@ -6,10 +6,17 @@ import re
 import unicodedata
 
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−﹣－", "-"))
+_INITIALS = re.compile(r"\b(?:[A-Z]\.)+[A-Z]\b\.?")
 # Between words of prose; whether it stands there or not says nothing.
 _HARMLESS = re.compile(
-    r"""['"‘’‚“”„«»`´]|(?<![\d)!])[.?!…]+(?=\s|$)|(?<=[\d)])[.?…]+(?=\s|$)|[,;:](?=\s|$)"""
+    r"""['"‘’‚“”„«»`´]|(?<![\d)!.\s])[.?!…]+(?=\s|$)|(?<=[\d)])[.?…]+(?=\s|$)|[,;:](?=\s|$)"""
+    r"""|(?<=\s)(?:[?!…]+(?=\s|$)|[.?!…]+\s*$)"""
     r"""|(?<=[^\W\d_])-(?=[^\W\d_])|(?<=\d)[.,:/](?=\d)"""
+)
+# Command-line options, escapes, calls, snake_case; units that capitals tell apart.
+_CODE = re.compile(
+    r"(?<!\S)--?[A-Za-z][\w-]*|\\[A-Za-z]|\b\w+\((?!s\))[^()]+\)|\b\w*_\w+"
+    r"|\b[KMGT][bB](?:ps)?\b|\d\s?[mM]W\b"
 )
 _MARK = re.compile(r"[^\w\s]|_")
 _QUOTED = re.compile(
@@ -18,8 +25,10 @@ _QUOTED = re.compile(
 
 
 def normalised(text: str) -> str:
-    """A text with one character for what looks or means the same: full-width letters, dashes."""
-    return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_DASHES)
+    """A text with one spelling of what means the same: full-width letters, dashes, "U.S."."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_DASHES)
+    return _INITIALS.sub(lambda found: found.group().replace(".", ""), text)
 
 
 def marks(text: str) -> tuple[str, ...]:
@@ -42,15 +51,18 @@ def symbols(text: str) -> list[str]:
 
 
 def quotations(text: str) -> frozenset[str]:
-    """What stands in quotation marks, letter for letter.
+    """What stands in quotation marks or is code, letter for letter.
 
     Example:
         >>> quotations("Is 'colour' or \\"color\\" right?") == {"colour", "color"}
         True
+        >>> quotations("What does tar -C do?")
+        frozenset({'-C'})
     """
-    if "'" not in text and not any(mark in text for mark in '"“„‘`'):
-        return frozenset()
-    return frozenset("".join(found) for found in _QUOTED.findall(text))
+    found = _CODE.findall(text)
+    if "'" in text or any(mark in text for mark in '"“„‘`'):
+        found += ["".join(parts) for parts in _QUOTED.findall(text)]
+    return frozenset(found)
 
 
 def combining() -> str:

@@ -5,6 +5,7 @@ Dictionaries of opposites hold few of them, and to an embedder they are nearly t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain
 
@@ -21,6 +22,12 @@ up down
 into out
 inside outside
 within after outside
+for against
+mit ohne
+avec sans
+con sin senza
+com sem
+met zonder
 all some none
 every some
 first last
@@ -44,6 +51,7 @@ higher lower
 highest lowest
 upper lower
 better worse
+easy/easier hard/harder/difficult
 best worst
 faster slower
 fastest slowest
@@ -75,7 +83,7 @@ dollar/usd euro/eur pound/gbp rupee/inr yen/jpy yuan/rmb
 
 accept decline
 add remove
-allow block
+allow/permit/legal block/prohibit/forbid/forbidden/ban
 approve deny
 archive restore
 arrive depart
@@ -124,6 +132,17 @@ vegan vegetarian
 """
 """A line a group, with a slash between the forms of one word."""
 
+_CLOSE_RIVALS = """
+from to
+all/every/each any
+all/every/each most
+both either
+only more
+must can/may
+how when where
+"""
+"""As `_RIVALS`, where nothing else of the content differs; elsewhere they often mean the same."""
+
 
 def _table(lines: str) -> dict[str, frozenset[str]]:
     rivals: dict[str, set[str]] = {}
@@ -137,6 +156,7 @@ def _table(lines: str) -> dict[str, frozenset[str]]:
 
 
 _RIVALS_OF = _table(_RIVALS)
+_CLOSE_RIVALS_OF = _table(_CLOSE_RIVALS)
 _TURNING = ("un", "non", "dis", "il", "im", "in", "ir")
 
 
@@ -155,9 +175,17 @@ def are_rivals(new: Wording, old: Wording) -> bool:
         return False
     stems_new = set(new.stems).difference(old.stems)
     stems_old = set(old.stems).difference(new.stems)
-    if any(not stems_old.isdisjoint(_RIVALS_OF[s]) for s in _RIVALS_OF.keys() & stems_new):
+    if _opposed(stems_new, stems_old, _RIVALS_OF):
+        return True
+    # What content differs is rivals alone.
+    close = _CLOSE_RIVALS_OF.keys() >= new.content ^ old.content
+    if close and _opposed(stems_new, stems_old, _CLOSE_RIVALS_OF):
         return True
     return _turns(only_new, only_old) or _turns(only_old, only_new)
+
+
+def _opposed(ones: set[str], others: set[str], rivals: Mapping[str, frozenset[str]]) -> bool:
+    return any(not others.isdisjoint(rivals[one]) for one in rivals.keys() & ones)
 
 
 def _turns(ones: set[str], others: set[str]) -> bool:

@@ -56,8 +56,15 @@ _IS_BEFORE_S = frozenset("what who where how when why it that there he she here"
 NEGATIONS = frozenset(
     "not no never none nobody nothing nowhere neither nor without cannot hardly barely scarcely "
     "fail fails failed lack lacks lacking unable non stop avoid except exclude excluding "
-    "isnt arent dont doesnt didnt cant wont shouldnt".split()
+    "isnt arent dont doesnt didnt cant wont shouldnt "
+    # German, French, Spanish, Portuguese, Dutch, Scandinavian, Russian
+    "nicht kein keine keinen keinem keiner niemals pas jamais nunca não nao niet geen ikke inte не "
+    "нет".split()
 )
+_ACRONYMS = {"US": "usa", "IT": "IT", "WHO": "WHO"}
+"""Those that in small letters are another word, and one that says little."""
+_EITHER_WAY = frozenset(["and", "or", "vs", "versus"])
+_LONGEST_SIDE = 4  # words
 _QUESTION_WORDS = frozenset("how what why when where who whom whose which".split())
 _MEASURED = frozenset("many much long far old often big tall".split())
 MODALS = frozenset("have has had can could should would will shall may might must".split())
@@ -84,6 +91,7 @@ _PERSONS = {
     **dict.fromkeys(("we", "us", "our", "ours"), "we"),
     **dict.fromkeys(("they", "them", "their"), "they"),
 }
+_AGENTS = frozenset("i he she we they".split())
 _EMPTY = (
     frozenset(
         "a an the of in on at to for by with from as and or but if then than that this these those "
@@ -125,8 +133,18 @@ class Wording:
 
     @cached_property
     def quotations(self) -> frozenset[str]:
-        """What is quoted."""
+        """What is quoted, and what is code."""
         return quotations(self.text)
+
+    @cached_property
+    def letters(self) -> tuple[str, ...]:
+        """Words and numbers, without signs."""
+        return tuple([word for word in self.words if word[0].isalnum()])
+
+    @cached_property
+    def agents(self) -> int:
+        """How many pronouns are those of who does something: "I", not "me"."""
+        return sum(word in _AGENTS for word in self.words)
 
     @cached_property
     def persons(self) -> tuple[str, ...]:
@@ -180,8 +198,10 @@ def read(text: str) -> Wording:
     names: list[str] = []
     negations: list[str] = []
     end = -1
+    shouted = text.isupper()  # capitals make no names then
     for found in _TOKEN.finditer(text):
-        token = _token(found.group())
+        raw = found.group()
+        token = _token(raw.lower() if shouted else raw)
         words += token.words
         stems += token.stems
         content += token.content
@@ -219,6 +239,8 @@ class _Token:
 def _token(raw: str) -> _Token:
     if raw[0].isdigit():
         words: tuple[str, ...] = (raw.replace(",", "") if _THOUSANDS.fullmatch(raw) else raw,)
+    elif raw in _ACRONYMS:
+        words = (_ACRONYMS[raw],)
     else:
         words = tuple(_written_out(raw.lower()))
     stems = tuple(map(stem, words))
@@ -297,14 +319,20 @@ class Difference:
     @cached_property
     def inversions(self) -> float:
         """Share of pairs of shared content words that stand in the other order."""
-        return _inversions(self._new, self._old)
+        return 0.0 if self._exchanged else _inversions(self._new, self._old)
 
-    @property
+    @cached_property
     def turned(self) -> bool:
-        """Whether both have the very same words, in another order."""
+        """Whether both have the very same words, in another order that is not "B or A"."""
         new, old = self._new, self._old
         same = new.content == old.content and new.stems != old.stems
-        return same and sorted(new.stems) == sorted(old.stems)
+        return same and sorted(new.stems) == sorted(old.stems) and not self._exchanged
+
+    @cached_property
+    def _exchanged(self) -> bool:
+        """Whether the sides of an "and" or "or" change places, and nothing else does."""
+        new, old = self._new, self._old
+        return new.content == old.content and old.stems in _exchanges(new.stems)
 
     @property
     def reordered(self) -> bool:
@@ -356,6 +384,17 @@ def _pair_off(only_new: Sequence[str], only_old: Sequence[str], lexicon: Lexicon
         else:
             rest_new.append(word)
     return Pairing(tuple(rest_new), tuple(rest_old), **counts)
+
+
+def _exchanges(stems: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The same words with a few on both sides of an "and" or "or" exchanged."""
+    for i, word in enumerate(stems):
+        if word not in _EITHER_WAY:
+            continue
+        for start in range(max(0, i - _LONGEST_SIDE), i):
+            for end in range(i + 2, min(len(stems), i + 1 + _LONGEST_SIDE) + 1):
+                left, right = stems[start:i], stems[i + 1 : end]
+                yield (*stems[:start], *right, word, *left, *stems[end:])
 
 
 def _inversions(new: Wording, old: Wording) -> float:
