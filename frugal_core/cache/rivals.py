@@ -139,7 +139,7 @@ all/every/each most
 both either
 only more
 must can/may
-how when where
+how when
 """
 """As `_RIVALS`, where nothing else of the content differs; elsewhere they often mean the same."""
 
