@@ -33,6 +33,9 @@ FOLDS = 10
 CHANGED_SHARE, SAME_SHARE = 0.2, 0.06
 """Weight of a changed question in the fit, against 1 for a pair; of those that stay the same, so
 little that they teach what is harmless without outvoting the pairs."""
+OWN_LABEL = 0.25
+"""How much a row's own label counts in the fit, against what rows like it are labelled."""
+TEACHER_FOLDS, TEACHER_TREES = 3, 40
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,11 @@ def rows(lookups: Sequence[Lookup]) -> tuple[Floats, Bools, Ints, list[str]]:
 
 
 def fit(examples: Examples, seed: int = 0) -> Trees:
-    """Fit the score.
+    """Fit the score, on labels that are corrected by what rows alike are labelled.
+
+    Labels of such pairs are often wrong, and boosted trees learn the wrong ones by heart just where
+    the score is highest (soft bootstrapping, Reed et al. 2014, "Training deep neural networks on
+    noisy labels with bootstrapping").
 
     Args:
         examples: The rows.
@@ -110,9 +117,8 @@ def fit(examples: Examples, seed: int = 0) -> Trees:
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    x, right, weight = examples.x, examples.right, examples.weight
     model = HistGradientBoostingClassifier(
-        max_iter=100,
+        max_iter=200,
         learning_rate=0.06,
         max_leaf_nodes=15,
         max_depth=6,
@@ -122,12 +128,38 @@ def fit(examples: Examples, seed: int = 0) -> Trees:
         early_stopping=False,
         random_state=seed,
     )
+    likely = OWN_LABEL * examples.right + (1 - OWN_LABEL) * taught(examples, seed)
+    x = np.concatenate([examples.x, lonely(examples.x, seed)])
+    likely = np.concatenate([likely, likely])
+    weight = np.concatenate([examples.weight, examples.weight / 2])
+    # A row that is right with a probability is both, with that weight and the rest.
     model.fit(
-        np.concatenate([x, lonely(x, seed)]),
-        np.concatenate([right, right]),
-        sample_weight=np.concatenate([weight, weight / 2]),
+        np.concatenate([x, x]),
+        np.repeat([True, False], len(x)),
+        sample_weight=np.concatenate([weight * likely, weight * (1 - likely)]),
     )
     return trees_of(model)
+
+
+def taught(examples: Examples, seed: int) -> Floats:
+    """How likely each row is right, by randomised trees that saw neither question; shape (n,).
+
+    Extremely randomised trees (Geurts et al. 2006) average over many, and learn no label by heart.
+    """
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    likely = np.zeros(len(examples.x))
+    folds_ = examples.parts % TEACHER_FOLDS
+    for fold in range(TEACHER_FOLDS):
+        others = (folds_ != fold).all(axis=1)
+        model = ExtraTreesClassifier(
+            TEACHER_TREES, min_samples_leaf=5, max_features=0.4, random_state=seed
+        )
+        model.fit(examples.x[others], examples.right[others], sample_weight=examples.weight[others])
+        own = folds_[:, 0] == fold
+        if own.any():
+            likely[own] = model.predict_proba(examples.x[own])[:, 1]
+    return likely
 
 
 def lonely(x: Floats, seed: int) -> Floats:

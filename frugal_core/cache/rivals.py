@@ -5,6 +5,7 @@ Dictionaries of opposites hold few of them, and to an embedder they are nearly t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain
@@ -24,6 +25,7 @@ inside outside
 within after outside
 for against
 mit ohne
+vor nach
 avec sans
 con sin senza
 com sem
@@ -69,13 +71,14 @@ january february march april may june july august september october november dec
 spring summer autumn/fall winter
 north south east west
 morning noon evening night
+am pm
 breakfast lunch dinner
 daily weekly monthly yearly/annually
 
 second minute hour day week month quarter year decade century
 millimeter/millimetre/mm centimeter/centimetre/cm meter/metre kilometer/kilometre/km \
 inch foot/feet yard mile
-milligram/mg gram kilogram/kilo/kg ounce/oz pound/lb ton/tonne
+milligram/mg gram/g kilogram/kilo/kg ounce/oz pound/lb ton/tonne
 milliliter/millilitre/ml liter/litre gallon pint quart cup tablespoon/tbsp teaspoon/tsp
 celsius fahrenheit kelvin
 kilobyte/kb megabyte/mb gigabyte/gb terabyte/tb
@@ -119,6 +122,8 @@ profit loss
 promote demote
 read write
 save delete
+keep discard
+row column
 send receive
 single married
 start end finish
@@ -171,17 +176,23 @@ def are_rivals(new: Wording, old: Wording) -> bool:
         False
     """
     only_new, only_old = set(new.words).difference(old.words), set(old.words).difference(new.words)
-    if not only_new or not only_old:
+    if only_new and only_old:
+        stems_new = set(new.stems).difference(old.stems)
+        stems_old = set(old.stems).difference(new.stems)
+        if _opposed(stems_new, stems_old, _RIVALS_OF):
+            return True
+        if _turns(only_new, only_old) or _turns(only_old, only_new):
+            return True
+    return _are_close_rivals(new, old)
+
+
+def _are_close_rivals(new: Wording, old: Wording) -> bool:
+    if (new.content ^ old.content) - _CLOSE_RIVALS_OF.keys():
         return False
-    stems_new = set(new.stems).difference(old.stems)
-    stems_old = set(old.stems).difference(new.stems)
-    if _opposed(stems_new, stems_old, _RIVALS_OF):
-        return True
-    # What content differs is rivals alone.
-    close = _CLOSE_RIVALS_OF.keys() >= new.content ^ old.content
-    if close and _opposed(stems_new, stems_old, _CLOSE_RIVALS_OF):
-        return True
-    return _turns(only_new, only_old) or _turns(only_old, only_new)
+    # Counted, as in "how to move to", "how to move from".
+    counts_new, counts_old = Counter(new.stems), Counter(old.stems)
+    more_new, more_old = set(counts_new - counts_old), set(counts_old - counts_new)
+    return _opposed(more_new, more_old, _CLOSE_RIVALS_OF)
 
 
 def _opposed(ones: set[str], others: set[str], rivals: Mapping[str, frozenset[str]]) -> bool:
