@@ -177,8 +177,7 @@ def _best_single(recording: Recording) -> str:
 
 def _usd_per_1k(recording: Recording, model: str) -> float:
     answers = [query.answers[model] for query in recording]
-    price = recording.prices.price(model)
-    return 1000 * float(np.mean([price.cost(a.input_tokens, a.output_tokens) for a in answers]))
+    return 1000 * float(np.mean([*map(recording.prices.price(model).cost_of, answers)]))
 
 
 def _verdict(ok: bool, goal: str) -> str:

@@ -2,9 +2,9 @@
 
 Within a process followers wait for an event; between processes for a lease in the store. A thread
 does not wait for a task, which may need that very thread to go on: who asks in threads and who asks
-in tasks of one process have a leader each. A leader
-prolongs its leases for as long as it lives, so that they can be short: one that died blocks nobody
-for long, and one whose model is slow keeps its turn.
+in tasks of one process have a leader each. A leader prolongs its leases for as long as it lives, so
+that they can be short: one that died blocks nobody for long, and one whose model is slow keeps its
+turn.
 """
 
 from __future__ import annotations

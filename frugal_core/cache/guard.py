@@ -20,10 +20,10 @@ _PERIOD = (
     "|spring|summer|autumn|fall|winter|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 )
 _PASSING_PHRASES = re.compile(
-    rf"\b(?:this|next|last|coming|past) (?:{_PERIOD})\b"
-    r"|\bwhat (?:time|day|date|year) is it\b"
-    r"|\bhow (?:long|many \w+)(?: \w+){0,4} (?:until|till|left)\b"
-    r"|\bat (?:the moment|present)\b"
+    rf"\b(?:(?:this|next|last|coming|past) (?:{_PERIOD})"
+    r"|what (?:time|day|date|year) is it"
+    r"|how (?:long|many \w+)(?: \w+){0,4} (?:until|till|left)"
+    r"|at (?:the moment|present))\b"
     # Scripts without spaces between words
     r"|今天|今日|今晚|明天|昨天|现在|現在|目前|最新|오늘|지금|어제|내일"
 )

@@ -80,23 +80,19 @@ class Lexicon:
         found = 0
         for one in ones:
             known = self.opposites.get(one, _NONE)
+            positives = _positives(one)
             for other in others:
                 if (
                     other in known
-                    or self._compare_opposites(one, other)
+                    or (positives and self._have_opposite(positives, _positives(other)))
                     or (one.endswith(other) and one[: -len(other)] in _PREFIXES)
                     or (other.endswith(one) and other[: -len(one)] in _PREFIXES)
                 ):
                     found += 1
         return found
 
-    def _compare_opposites(self, one: str, other: str) -> bool:
-        """Whether both are comparatives, of words that mean the opposite."""
-        positives = _positives(other)
-        return bool(positives) and any(
-            not self.opposites.get(positive, _NONE).isdisjoint(positives)
-            for positive in _positives(one)
-        )
+    def _have_opposite(self, ones: Iterable[str], others: Iterable[str]) -> bool:
+        return any(not self.opposites.get(one, _NONE).isdisjoint(others) for one in ones)
 
     def kinship(self, one: str, other: str) -> str:
         """Which of `KINSHIPS` two stems have; empty if none.

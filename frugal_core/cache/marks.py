@@ -13,11 +13,11 @@ _HARMLESS = re.compile(
     r"""|(?<=\s)(?:[?!…]+(?=\s|$)|[.?!…]+\s*$)"""
     r"""|(?<=[^\W\d_])-(?=[^\W\d_])|(?<=\d)[.,:/](?=\d)"""
 )
-# Command-line options, escapes, calls, snake_case; units that capitals tell apart.
-_CODE = re.compile(
-    r"(?<!\S)--?[A-Za-z][\w-]*|\\[A-Za-z]|\b\w+\((?!s\))[^()]+\)|\b\w*_\w+"
-    r"|\b[KMGT][bB](?:ps)?\b|\d\s?[mM]W\b"
-)
+_CODE = re.compile(r"(?<!\S)--?[A-Za-z][\w-]*|\\[A-Za-z]|\b\w+\((?!s\))[^()]+\)|\b\w*_\w+")
+"""Command-line options, escapes, calls, snake_case."""
+_CODE_SIGNS = frozenset("-\\(_")
+_UNITS = re.compile(r"\b[KMGT][bB](?:ps)?\b|\d\s?[mM]W\b")
+"""Those that capitals tell apart."""
 _MARK = re.compile(r"[^\w\s]|_")
 _QUOTED = re.compile(
     r"""["“„]([^"“”„]{1,200})["“”]|(?<!\w)['‘]([^'‘’]{1,100})['’](?!\w)|`([^`]{1,200})`"""
@@ -28,6 +28,8 @@ def normalised(text: str) -> str:
     """A text with one spelling of what means the same: full-width letters, dashes, "U.S."."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(_DASHES)
+    if "." not in text:
+        return text
     return _INITIALS.sub(lambda found: found.group().replace(".", ""), text)
 
 
@@ -59,7 +61,9 @@ def quotations(text: str) -> frozenset[str]:
         >>> quotations("What does tar -C do?")
         frozenset({'-C'})
     """
-    found = _CODE.findall(text)
+    found = _UNITS.findall(text)
+    if not _CODE_SIGNS.isdisjoint(text):  # few have any, and every lookup comes here
+        found += _CODE.findall(text)
     if "'" in text or any(mark in text for mark in '"“„‘`'):
         found += ["".join(parts) for parts in _QUOTED.findall(text)]
     return frozenset(found)
