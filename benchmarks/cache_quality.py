@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ from benchmarks.request_streams import (
     STREAMS,
     Find,
     Threshold,
+    as_labelled,
+    as_read,
     as_shipped,
     by_cosine,
     by_decision,
@@ -66,9 +68,9 @@ PEERS = {
 PLAIN = "cosine .90 (redisvl)"
 EDITS_AT = 0.30
 """Share of right hits at which false hits on edits are counted."""
-STREAM_BOUND = 0.01
-SHIPPED = "as shipped, 1 %"
-JUDGED = "judged meanwhile, 1 %"
+STREAM_ERRORS = 0.01
+STREAM_BOUNDS = {"as shipped": (0.01, 0.02, 0.03), "judged meanwhile": (0.01, 0.015, 0.02)}
+"""A bound holds with 95 % confidence on hard pairs: on most streams there are fewer errors."""
 
 
 AS_LABELLED, BALANCED = "as labelled", "half and half"
@@ -227,26 +229,30 @@ def _of_edits(half: Half, stored: Sequence[str], made: Sequence[Edit]) -> tuple[
 def streams(
     half: Half, seeds: Sequence[int]
 ) -> tuple[list[dict[str, Any]], Counter[tuple[str, str]]]:
-    """Figures of every policy on every kind of stream; the wrong answers of the judged one on A."""
+    """Figures of every policy on every kind of stream; what cosine .90 does wrong on A."""
     texts = half.texts
     pairs = half.fitted[AS_LABELLED].evidence
     decision, cosine = by_decision(texts, half.decide), by_cosine(texts)
     policies: dict[str, tuple[Find, Callable[[], Threshold]]] = {
-        "exact layer alone": (cosine, partial(fixed, np.inf)),
-        SHIPPED: (decision, partial(as_shipped, pairs, STREAM_BOUND)),
-        JUDGED: (decision, partial(judged_meanwhile, pairs, STREAM_BOUND)),
+        "exact layer alone": (cosine, partial(fixed, np.inf))
     }
+    for what, certified in {"as shipped": as_shipped, "judged meanwhile": judged_meanwhile}.items():
+        for bound in STREAM_BOUNDS[what]:
+            policies[f"{what}, {100 * bound:g} %"] = (decision, partial(certified, pairs, bound))
     policies |= {what: (cosine, partial(fixed, value)) for what, value in PEERS.items()}
     found = []
     errors: Counter[tuple[str, str]] = Counter()
     for name, (least, power) in STREAMS.items():
-        for seed in seeds:
+        labels = {"": as_labelled(texts)}
+        if name.startswith("A"):
+            labels[", pairs read"] = as_read(texts)
+        for seed, (how, same) in product(seeds, labels.items()):
             asked = requests(texts, half.unseen[AS_LABELLED].lookups, least, power, seed)
             for what, (find, threshold) in policies.items():
-                replayed = list(replay(texts, asked, find, threshold()))
-                found.append({"stream": name, "what": what, **figures(texts, replayed)})
-                if what == JUDGED and name.startswith("A"):
-                    errors += errors_of(texts, replayed)
+                replayed = list(replay(asked, find, threshold(), same))
+                found.append({"stream": name + how, "what": what, **figures(replayed, same)})
+                if name.startswith("A") and not how and what == PLAIN:
+                    errors += errors_of(texts, replayed, same)
     return found, errors
 
 
@@ -310,7 +316,7 @@ def main() -> None:
         report["stream"] = _means(tables, ("stream", "what"))
         print(f"\n{REQUESTS:,} requests, exact layer on (mean over {len(halves) * len(seeds)})")
         _print_streams(report["stream"])
-        print("\nThe most frequent wrong answers of A, judged: asked | served the answer of")
+        print("\nThe most frequent wrong answers of A, cosine .90: asked | served the answer of")
         for (asked, answered), times in sum(errors, Counter()).most_common(12):
             print(f"  {times:5} x {asked} | {answered}")
     if options.json:
@@ -343,15 +349,15 @@ def _print_edits(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _print_streams(rows: Sequence[dict[str, Any]]) -> None:
-    print(f"  {'':63} {'hits':>7} {'wrong/l':>8} {'wrong/h':>8}")
+    print(f"  {'':81} {'hits':>7} {'wrong/l':>8} {'wrong/h':>8}")
     plain = {row["stream"]: row["hits"] for row in rows if row["what"] == PLAIN}
     for row in rows:
         goal = ""
-        if row["what"] in (SHIPPED, JUDGED):
-            ok = row["errors"] <= STREAM_BOUND and row["hits"] >= plain[row["stream"]]
+        if row["what"].startswith(tuple(STREAM_BOUNDS)):
+            ok = row["errors"] <= STREAM_ERRORS and row["hits"] >= plain[row["stream"]]
             goal = _verdict(ok, "error <= 1 % and hits >= cosine .90's")
         print(
-            f"  {row['stream']:36} {row['what']:26} {row['hits']:7.3f} {row['errors']:8.2%} "
+            f"  {row['stream']:49} {row['what']:31} {row['hits']:7.3f} {row['errors']:8.2%} "
             f"{row['per_hit']:8.2%}  {goal}".rstrip()
         )
 

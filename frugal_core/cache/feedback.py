@@ -1,8 +1,11 @@
 """What is learned about hits while the cache runs, and the threshold that follows from it.
 
-Three sources. *Shipped*: judged lookups that come with the package, for the default embedder.
-*Judged*: a fair sample of the user's own lookups, served or not, judged by a function of the user's
-or given as labelled pairs. *Reported*: hits that the user says were right or wrong.
+Three sources. *Shipped*: judged lookups that come with the package, for the default embedder. The
+user's own: labelled pairs that were *given*, and a fair sample of lookups, served or not, *judged*
+by a function of the user's. *Reported*: hits that the user says were right or wrong.
+
+The more a cache holds, the more often something is near that is not the same, so that the errors of
+long ago say too little: of what was judged, the later half counts.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.partition import digest
 from frugal_core.cache.store.base import Store
 
-Kind = Literal["judged", "reported"]
+Kind = Literal["given", "judged", "reported"]
 
 ENOUGH = 300
 """Judged lookups from which on one's own evidence counts: 299 without an error certify 1 %."""
@@ -73,7 +76,11 @@ class Feedback:
         self.renew()
         renew_in_children(self)
         self._counts = Counts()
-        self._notes: dict[str, list[tuple[float, bool]]] = {"judged": [], "reported": []}
+        self._notes: dict[Kind, list[tuple[float, bool]]] = {
+            "given": [],
+            "judged": [],
+            "reported": [],
+        }
         self._read: Counter[str] = Counter()
         self._read_at = -math.inf
         self._certificate: CacheCertificate | None = None
@@ -150,28 +157,36 @@ class Feedback:
 
     def _certify(self) -> CacheCertificate:
         error_bound, confidence = self._aim.error_bound, self._aim.confidence
-        judged = self._evidence("judged", "scored", "judged lookups of your own")
-        if judged.lookups >= ENOUGH:
-            found = certify(judged, error_bound, confidence)
+        own = self._evidence(self._latest_judged(), "scored", "judged lookups of your own")
+        if own.lookups >= ENOUGH:
+            found = certify(own, error_bound, confidence)
         else:
             nothing = Evidence(np.zeros(0), np.zeros(0, dtype=bool), 0, "none for this embedder")
             evidence = shipped().get(self._embedder, nothing)
-            latest = self._counts.of(self._scope).latest + self._unwritten
+            latest = self._latest
             traffic = Traffic(latest["lookup"], latest["exact"], latest["far"])
             found = certify_in(traffic, evidence, error_bound, confidence)
-        reported = self._evidence("reported", "semantic", "hits reported by you")
+        reported = self._evidence(self._notes["reported"], "semantic", "hits reported by you")
         if reported.lookups >= ENOUGH:
-            own = certify(reported, error_bound, confidence)
-            return own if own.threshold > found.threshold else found
+            other = certify(reported, error_bound, confidence)
+            return other if other.threshold > found.threshold else found
         return self._not_contradicted(found)
 
-    def _counted(self, event: str) -> int:
-        return self._counts.of(self._scope).all[event] + self._unwritten[event]
+    def _latest_judged(self) -> list[tuple[float, bool]]:
+        """Without as many of the oldest, given pairs first, as half of what was judged since."""
+        judged = self._notes["judged"]
+        known = self._notes["given"] + judged
+        return known[max(0, min(len(judged) // 2, len(known) - ENOUGH)) :]
 
-    def _evidence(self, kind: str, among: str, about: str) -> Evidence:
-        """Notes as a sample of lookups: those scored, or served, are a known share of all."""
-        notes = self._notes[kind]
-        share = share_at_most(self._counted(among), self._counted("lookup"), self._aim.confidence)
+    @property
+    def _latest(self) -> Counter[str]:
+        """Events of this scope, of the latest lookups."""
+        return self._counts.of(self._scope).latest + self._unwritten
+
+    def _evidence(self, notes: list[tuple[float, bool]], among: str, about: str) -> Evidence:
+        """Notes as a sample of lookups like the latest: a known share is scored, or served."""
+        latest = self._latest
+        share = share_at_most(latest[among], latest["lookup"], self._aim.confidence)
         lookups = math.floor(len(notes) / share)
         scores = np.array([score for score, _ in notes])
         wrong = np.array([bad for _, bad in notes], dtype=bool)
@@ -181,7 +196,7 @@ class Feedback:
         """A stricter threshold, where too many hits were reported wrong for the bound to hold."""
         wrong = sorted(score for score, bad in self._notes["reported"] if bad)
         wrong = [score for score in wrong if score >= found.threshold]
-        lookups = self._counted("lookup")
+        lookups = self._counts.of(self._scope).all["lookup"] + self._unwritten["lookup"]
         while wrong and (
             lower_limit(len(wrong), max(lookups, len(wrong)), self._aim.confidence)
             > self._aim.error_bound

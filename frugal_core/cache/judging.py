@@ -75,7 +75,8 @@ def judged_pairs(
         neighbours: Stored questions that are looked at for each new one.
 
     Returns:
-        (score, whether the answer would be wrong) of each new question that may be served.
+        (score, whether the answer would be wrong) of each new question that may be served, in no
+        order: a part of them is a fair sample however the pairs were sorted.
     """
     rows = {text: row for row, text in enumerate(dict.fromkeys(stored for stored, _, _ in pairs))}
     texts = list(rows)
@@ -92,4 +93,5 @@ def judged_pairs(
         if verdict.position is not None:
             right = same and near[verdict.position] == rows[stored]
             decisions.append((verdict.score, not right))
+    random.Random(0).shuffle(decisions)
     return decisions

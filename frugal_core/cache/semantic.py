@@ -267,7 +267,7 @@ class SemanticCache:
         known = labelled(pairs)
         decisions = judged_pairs(known, self.embedder, self.decision, NEIGHBOURS)
         self._feedback.count({"lookup": len(known), "scored": len(decisions)})
-        self._feedback.keep("judged", decisions)
+        self._feedback.keep("given", decisions)
         return self.certificate()
 
     # Housekeeping
