@@ -69,7 +69,10 @@ PLAIN = "cosine .90 (redisvl)"
 EDITS_AT = 0.30
 """Share of right hits at which false hits on edits are counted."""
 STREAM_ERRORS = 0.01
-STREAM_BOUNDS = {"as shipped": (0.01, 0.02, 0.03), "judged meanwhile": (0.01, 0.015, 0.02)}
+CERTIFIED = {
+    "as shipped": (as_shipped, (0.01, 0.02, 0.03)),
+    "judged meanwhile": (judged_meanwhile, (0.01, 0.015, 0.02)),
+}
 """A bound holds with 95 % confidence on hard pairs: on most streams there are fewer errors."""
 
 
@@ -236,8 +239,8 @@ def streams(
     policies: dict[str, tuple[Find, Callable[[], Threshold]]] = {
         "exact layer alone": (cosine, partial(fixed, np.inf))
     }
-    for what, certified in {"as shipped": as_shipped, "judged meanwhile": judged_meanwhile}.items():
-        for bound in STREAM_BOUNDS[what]:
+    for what, (certified, bounds) in CERTIFIED.items():
+        for bound in bounds:
             policies[f"{what}, {100 * bound:g} %"] = (decision, partial(certified, pairs, bound))
     policies |= {what: (cosine, partial(fixed, value)) for what, value in PEERS.items()}
     found = []
@@ -353,7 +356,7 @@ def _print_streams(rows: Sequence[dict[str, Any]]) -> None:
     plain = {row["stream"]: row["hits"] for row in rows if row["what"] == PLAIN}
     for row in rows:
         goal = ""
-        if row["what"].startswith(tuple(STREAM_BOUNDS)):
+        if row["what"].startswith(tuple(CERTIFIED)):
             ok = row["errors"] <= STREAM_ERRORS and row["hits"] >= plain[row["stream"]]
             goal = _verdict(ok, "error <= 1 % and hits >= cosine .90's")
         print(

@@ -12,7 +12,6 @@ scores nor policies: whether one good answer serves both. No label says of any t
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,10 +28,9 @@ from frugal_core.cache.calibration import (
     Traffic,
     certify,
     certify_in,
-    share_at_most,
 )
 from frugal_core.cache.decision import Decision, Neighbour
-from frugal_core.cache.feedback import ENOUGH
+from frugal_core.cache.feedback import ENOUGH, latest_judged, sample_of
 
 REQUESTS = 4000
 LATEST = 750
@@ -164,11 +162,9 @@ def judged(evidence: Evidence, error_bound: float) -> Threshold:
     def certified(seen: Seen) -> CacheCertificate:
         if seen.lookups < ENOUGH:
             return certify_in(seen.traffic, evidence, error_bound)
-        known = seen.judged[max(0, min(len(seen.judged) // 2, len(seen.judged) - ENOUGH)) :]
-        scores, wrong = zip(*known, strict=True)
-        share = share_at_most(sum(seen.scored), len(seen.scored), 0.95)
-        lookups = math.floor(len(known) / share)
-        return certify(Evidence(np.array(scores), np.array(wrong), lookups, "these"), error_bound)
+        known = latest_judged((), seen.judged)
+        counts = sum(seen.scored), len(seen.scored)
+        return certify(sample_of(known, *counts, 0.95, "these requests"), error_bound)
 
     return _now_and_then(certified)
 

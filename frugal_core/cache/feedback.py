@@ -37,6 +37,8 @@ from frugal_core.cache.partition import digest
 from frugal_core.cache.store.base import Store
 
 Kind = Literal["given", "judged", "reported"]
+Note = tuple[float, bool]
+"""A score, and whether the answer is wrong."""
 
 ENOUGH = 300
 """Judged lookups from which on one's own evidence counts: 299 without an error certify 1 %."""
@@ -76,7 +78,7 @@ class Feedback:
         self.renew()
         renew_in_children(self)
         self._counts = Counts()
-        self._notes: dict[Kind, list[tuple[float, bool]]] = {
+        self._notes: dict[Kind, list[Note]] = {
             "given": [],
             "judged": [],
             "reported": [],
@@ -108,7 +110,7 @@ class Feedback:
             if waited > (1 if self._unwritten["lookup"] >= _FLUSH else _REFRESH):
                 self._flush()
 
-    def keep(self, kind: Kind, decisions: Sequence[tuple[float, bool]]) -> None:
+    def keep(self, kind: Kind, decisions: Sequence[Note]) -> None:
         """Keep what is known of decisions: (score, whether the answer is wrong) of each."""
         notes = [{"score": score, "wrong": wrong} for score, wrong in decisions]
         self._store.note(self._journal(kind), notes)
@@ -157,7 +159,8 @@ class Feedback:
 
     def _certify(self) -> CacheCertificate:
         error_bound, confidence = self._aim.error_bound, self._aim.confidence
-        own = self._evidence(self._latest_judged(), "scored", "judged lookups of your own")
+        known = latest_judged(self._notes["given"], self._notes["judged"])
+        own = self._evidence(known, "scored", "judged lookups of your own")
         if own.lookups >= ENOUGH:
             found = certify(own, error_bound, confidence)
         else:
@@ -172,25 +175,15 @@ class Feedback:
             return other if other.threshold > found.threshold else found
         return self._not_contradicted(found)
 
-    def _latest_judged(self) -> list[tuple[float, bool]]:
-        """Without as many of the oldest, given pairs first, as half of what was judged since."""
-        judged = self._notes["judged"]
-        known = self._notes["given"] + judged
-        return known[max(0, min(len(judged) // 2, len(known) - ENOUGH)) :]
-
     @property
     def _latest(self) -> Counter[str]:
         """Events of this scope, of the latest lookups."""
         return self._counts.of(self._scope).latest + self._unwritten
 
-    def _evidence(self, notes: list[tuple[float, bool]], among: str, about: str) -> Evidence:
-        """Notes as a sample of lookups like the latest: a known share is scored, or served."""
+    def _evidence(self, notes: Sequence[Note], among: str, about: str) -> Evidence:
         latest = self._latest
-        share = share_at_most(latest[among], latest["lookup"], self._aim.confidence)
-        lookups = math.floor(len(notes) / share)
-        scores = np.array([score for score, _ in notes])
-        wrong = np.array([bad for _, bad in notes], dtype=bool)
-        return Evidence(scores, wrong, lookups, about)
+        counts = latest[among], latest["lookup"]
+        return sample_of(notes, *counts, self._aim.confidence, about)
 
     def _not_contradicted(self, found: CacheCertificate) -> CacheCertificate:
         """A stricter threshold, where too many hits were reported wrong for the bound to hold."""
@@ -205,3 +198,31 @@ class Feedback:
             about = f"{found.about.split(';')[0]}; stricter since hits were reported wrong"
             found = replace(found, threshold=stricter, about=about)
         return found
+
+
+def latest_judged(given: Sequence[Note], judged: Sequence[Note]) -> list[Note]:
+    """Without as many of the oldest, given pairs first, as half of what was judged since.
+
+    Args:
+        given: Labelled pairs.
+        judged: Judged lookups, the oldest first.
+    """
+    known = [*given, *judged]
+    return known[max(0, min(len(judged) // 2, len(known) - ENOUGH)) :]
+
+
+def sample_of(
+    notes: Sequence[Note], part: int, lookups: int, confidence: float, about: str
+) -> Evidence:
+    """Notes as a sample of lookups of which a known share is scored, or served.
+
+    Args:
+        notes: Of lookups that were scored, or served.
+        part, lookups: How many of the latest lookups were, and how many there were.
+        confidence: Of the share's upper limit; see `share_at_most`.
+        about: What they were, in words.
+    """
+    share = share_at_most(part, lookups, confidence)
+    scores = np.array([score for score, _ in notes])
+    wrong = np.array([bad for _, bad in notes], dtype=bool)
+    return Evidence(scores, wrong, math.floor(len(notes) / share), about)
