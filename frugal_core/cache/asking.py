@@ -20,6 +20,8 @@ _MATERIAL = re.compile(
       |\bcontext\s+(?:information\s+is\s+)?below\b""",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
+_MATERIAL_SIGNS = (":", ">", "]", "---", "===", "```", '"""', "##", "below")
+"""Of which any material has one; few questions do, and every lookup looks for it."""
 _LONG = 50
 """Words; longer than any question that the shipped certificate rests on, and than most others."""
 _SENTENCES = re.compile(r"[.!?…]\s")
@@ -46,7 +48,7 @@ def split(text: str) -> tuple[str, str] | None:
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
-        brings_context = len(text.split()) > _LONG or _MATERIAL.search(text)
+        brings_context = len(text.split()) > _LONG or _brings_material(text)
         return None if brings_context or not has_meaning(text) else (text, "")
     asking = [str(found).strip() for found in LABELLED_QUESTION.findall(text)]
     asking = asking or [line for line in lines if line.endswith(("?", "？", "؟"))]
@@ -56,6 +58,11 @@ def split(text: str) -> tuple[str, str] | None:
     if len(asking) != 1 or text.count(asking[0]) != 1 or not has_meaning(asking[0]):
         return None
     return asking[0], text.replace(asking[0], _PLACE)
+
+
+def _brings_material(text: str) -> bool:
+    lower = text.lower()
+    return any(sign in lower for sign in _MATERIAL_SIGNS) and _MATERIAL.search(text) is not None
 
 
 def asked_in(text: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -87,8 +87,7 @@ FEATURES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(NamedTuple):
     """A stored question near a new one.
 
     Args:
@@ -280,7 +279,7 @@ def features(
     rest_new = lexicon.rarities(pairing.rest_new)
     rest_old = lexicon.rarities(pairing.rest_old)
     detail, other = new.detail, old.detail
-    apart = detail.words ^ other.words
+    apart = new.word_set ^ old.word_set
     lengths = len(new.words), len(old.words)
     others = cosines[1:]
     following = others[0] if others else 0.0
@@ -290,7 +289,7 @@ def features(
         following,
         sum(others) / len(others) if others else 0.0,
         _jaccard(new.content, old.content),
-        _jaccard(detail.stems, other.stems),
+        _jaccard(new.stem_set, old.stem_set),
         _jaccard(detail.triples, other.triples),
         _jaccard(detail.pairs, other.pairs),
         common / all_new if all_new else 1.0,

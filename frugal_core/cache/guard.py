@@ -71,7 +71,7 @@ def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
 def passes_away(new: Wording) -> bool:
     """Whether the answer depends on the moment: "today", "latest", "this week"."""
     return (
-        not _PASSING.isdisjoint(new.words)
+        not _PASSING.isdisjoint(new.word_set)
         or _PASSING_PHRASES.search(" ".join(new.words)) is not None
     )
 

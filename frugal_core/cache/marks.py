@@ -7,17 +7,20 @@ import unicodedata
 
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−﹣－", "-"))
 _INITIALS = re.compile(r"\b(?:[A-Z]\.)+[A-Z]\b\.?")
-# Between words of prose; whether it stands there or not says nothing.
+# Between words of prose; whether it stands there or not says nothing. Most places are done with at
+# once, since all of it begins with a sign.
 _HARMLESS = re.compile(
-    r"""['"‘’‚“”„«»`´]|(?<![\d)!.\s])[.?!…]+(?=\s|$)|(?<=[\d)])[.?…]+(?=\s|$)|[,;:](?=\s|$)"""
+    r"""(?=[^\w\s])(?:['"‘’‚“”„«»`´]|[,;:](?=\s|$)"""
+    r"""|(?<![\d)!.\s])[.?!…]+(?=\s|$)|(?<=[\d)])[.?…]+(?=\s|$)"""
     r"""|(?<=\s)(?:[?!…]+(?=\s|$)|[.?!…]+\s*$)"""
-    r"""|(?<=[^\W\d_])-(?=[^\W\d_])|(?<=\d)[.,:/](?=\d)"""
+    r"""|(?<=[^\W\d_])-(?=[^\W\d_])|(?<=\d)[.,:/](?=\d))"""
 )
 _CODE = re.compile(r"(?<!\S)--?[A-Za-z][\w-]*|\\[A-Za-z]|\b\w+\((?!s\))[^()]+\)|\b\w*_\w+")
 """Command-line options, escapes, calls, snake_case."""
 _CODE_SIGNS = frozenset("-\\(_")
 _UNITS = re.compile(r"\b[KMGT][bB](?:ps)?\b|\d\s?[mM]W\b")
 """Those that capitals tell apart."""
+_UNIT_LETTERS = ("KB", "Kb", "MB", "Mb", "GB", "Gb", "TB", "Tb", "MW", "mW")
 _MARK = re.compile(r"[^\w\s]|_")
 _QUOTED = re.compile(
     r"""["“„]([^"“”„]{1,200})["“”]|(?<!\w)['‘]([^'‘’]{1,100})['’](?!\w)|`([^`]{1,200})`"""
@@ -61,8 +64,9 @@ def quotations(text: str) -> frozenset[str]:
         >>> quotations("What does tar -C do?")
         frozenset({'-C'})
     """
-    found = _UNITS.findall(text)
-    if not _CODE_SIGNS.isdisjoint(text):  # few have any, and every lookup comes here
+    # Few texts have any of these, and every lookup comes here.
+    found = _UNITS.findall(text) if any(unit in text for unit in _UNIT_LETTERS) else []
+    if not _CODE_SIGNS.isdisjoint(text):
         found += _CODE.findall(text)
     if "'" in text or any(mark in text for mark in '"“„‘`'):
         found += ["".join(parts) for parts in _QUOTED.findall(text)]

@@ -175,11 +175,9 @@ def are_rivals(new: Wording, old: Wording) -> bool:
         >>> are_rivals(read("How many km is a mile?"), read("How many kilometers is a mile?"))
         False
     """
-    only_new, only_old = set(new.words).difference(old.words), set(old.words).difference(new.words)
+    only_new, only_old = new.word_set - old.word_set, old.word_set - new.word_set
     if only_new and only_old:
-        stems_new = set(new.stems).difference(old.stems)
-        stems_old = set(old.stems).difference(new.stems)
-        if _opposed(stems_new, stems_old, _RIVALS_OF):
+        if _opposed(new.stem_set - old.stem_set, old.stem_set - new.stem_set, _RIVALS_OF):
             return True
         if _turns(only_new, only_old) or _turns(only_old, only_new):
             return True
@@ -187,19 +185,21 @@ def are_rivals(new: Wording, old: Wording) -> bool:
 
 
 def _are_close_rivals(new: Wording, old: Wording) -> bool:
-    if (new.content ^ old.content) - _CLOSE_RIVALS_OF.keys():
+    if not (new.content ^ old.content).issubset(_CLOSE_RIVALS_OF):
         return False
     # Counted, as in "how to move to", "how to move from".
     counts_new, counts_old = Counter(new.stems), Counter(old.stems)
-    more_new, more_old = set(counts_new - counts_old), set(counts_old - counts_new)
-    return _opposed(more_new, more_old, _CLOSE_RIVALS_OF)
+    more_new, more_old = counts_new - counts_old, counts_old - counts_new
+    return _opposed(frozenset(more_new), frozenset(more_old), _CLOSE_RIVALS_OF)
 
 
-def _opposed(ones: set[str], others: set[str], rivals: Mapping[str, frozenset[str]]) -> bool:
+def _opposed(
+    ones: frozenset[str], others: frozenset[str], rivals: Mapping[str, frozenset[str]]
+) -> bool:
     return any(not others.isdisjoint(rivals[one]) for one in rivals.keys() & ones)
 
 
-def _turns(ones: set[str], others: set[str]) -> bool:
+def _turns(ones: frozenset[str], others: frozenset[str]) -> bool:
     """Whether a word stands among the others without its prefix, as "used" for "unused"."""
     return any(not others.isdisjoint(_unturned(word)) for word in ones)
 

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -131,7 +131,7 @@ class SemanticCache:
             semantic: Whether another wording may be served.
         """
         check_question(question)
-        events = Counter({"lookup": 1})
+        events = {"lookup": 1}
         hit = self._exact(question, partition)
         if hit is None:
             # Judged lookups stand for all that may be scored, now or under another bound.
@@ -341,14 +341,13 @@ class SemanticCache:
         return digest("key", self.scope, partition, question)
 
     def space(self, partition: str, frame: str = "") -> str:
-        around = [frame] if frame else []
-        return digest("space", self.scope, partition, self.embedder.id, *around)
+        return _space(self.scope, partition, self.embedder.id, frame)
 
     def _exact(self, question: str, partition: str) -> Hit | None:
         entry = self._guard("lookup", lambda: self.rows.exact(self.key(question, partition)))
         return None if entry is None else self._hit(entry, "exact", 1.0)
 
-    def _semantic(self, question: str, partition: str, events: Counter[str]) -> Hit | None:
+    def _semantic(self, question: str, partition: str, events: dict[str, int]) -> Hit | None:
         """The hit by meaning, if there is one; tells `events` what became of the lookup."""
         if (found := split(question)) is None:
             events["far"], events["scored"] = 1, 0  # it is never served
@@ -372,9 +371,12 @@ class SemanticCache:
             return None
         chosen = trusted[verdict.position]
         serve = certificate.admits(verdict.score, cosine)
-        if self._sample.draws():
-            self._have_judged(question, chosen.entry, verdict.score, serve)
-        return self._hit(chosen.entry, "semantic", verdict.score) if serve else None
+        draw = self._sample.draws()
+        if not (serve or draw) or (entry := chosen.read()) is None:
+            return None
+        if draw:
+            self._have_judged(question, entry, verdict.score, serve)
+        return self._hit(entry, "semantic", verdict.score) if serve else None
 
     def judged(
         self, asked: str, frame: str, candidates: Sequence[Candidate]
@@ -449,6 +451,12 @@ class SemanticCache:
                 self._faults.add(kind)
                 _LOG.warning("the cache does without (%s): %s", what, describe(error))
             return None
+
+
+@lru_cache(maxsize=256)
+def _space(scope: str, partition: str, embedder: str, frame: str) -> str:
+    around = [frame] if frame else []
+    return digest("space", scope, partition, embedder, *around)
 
 
 def _kind(what: str, error: type[Exception]) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,35 +95,34 @@ class Entry:
     wrong: int = 0
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A neighbour: what a decision needs of it; of several, at most one is served.
 
     Args:
         question: The stored question.
         wrong: How often its answer was reported wrong.
         cosine: To the query, exact.
-        read: Makes the entry of what was read with the rest.
+        read: The entry; None if it was deleted meanwhile. Raises `StoreError` if it is not what was
+            stored.
     """
 
     question: str
     wrong: int
     cosine: float
-    read: Callable[[], Entry]
+    read: Callable[[], Entry | None]
 
     @classmethod
     def of(cls, entry: Entry, cosine: float) -> Candidate:
         """A neighbour whose entry is at hand."""
         return cls(entry.question, entry.wrong, cosine, lambda: entry)
 
-    @cached_property
+    @property
     def entry(self) -> Entry:
-        """All of it.
-
-        Raises:
-            StoreError: It is not what was stored.
-        """
-        return self.read()
+        """The entry, of a neighbour that nobody deletes meanwhile."""
+        entry = self.read()
+        if entry is None:
+            raise StoreError("the entry was deleted after it was found")
+        return entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ from typing import Any
 
 from frugal_core.cache.store.base import Selection, StoreError
 
+# `json.dumps` would make an encoder for each call.
+_encode = json.JSONEncoder(allow_nan=False).encode
+
 
 def encoded(value: Any) -> str:
     """JSON in ASCII: NUL bytes and lone surrogates, which SQLite's text cannot hold, are escaped.
@@ -15,7 +18,7 @@ def encoded(value: Any) -> str:
         StoreError: JSON cannot hold the value.
     """
     try:
-        return json.dumps(value, allow_nan=False)
+        return _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise StoreError(f"only what JSON can hold is stored: {error}") from error
 

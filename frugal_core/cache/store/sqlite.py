@@ -30,15 +30,15 @@ from frugal_core.cache.store.index import Views
 from frugal_core.cache.store.selecting import condition, encoded
 from frugal_core.cache.store.sqlite_rows import (
     PAGE,
-    WRONG,
     Row,
     SpaceRows,
     check_dimensions,
     entry_of,
-    question_of,
+    text_of,
     vectors_of,
 )
 from frugal_core.cache.store.sqlite_schema import (
+    BY_ID,
     BY_KEY,
     DELETE_UNUSED,
     ENTRY,
@@ -100,12 +100,17 @@ class SQLiteStore:
         return _reopened, (self._database.path, self._options)
 
     def exact(self, key: str) -> Entry | None:
-        rows = self._database.read(BY_KEY, (encoded(key),))
+        entry = self._living(BY_KEY, encoded(key))
+        if entry is not None and entry.key != key:
+            raise self._database.damaged("an index does not fit its table")
+        return entry
+
+    def _living(self, statement: str, parameter: str | int) -> Entry | None:
+        """The one entry of a query, unless it has expired."""
+        rows = self._database.read(statement, (parameter,))
         if not rows:
             return None
         entry = self._entry(rows[0])
-        if entry.key != key:
-            raise self._database.damaged("an index does not fit its table")
         return entry if entry.expires is None or entry.expires > time.time() else None
 
     def nearest(self, space: str, vector: Floats | Vector, count: int) -> list[Candidate]:
@@ -121,7 +126,7 @@ class SQLiteStore:
                 with view.lock:
                     view.discard(dead)
             if len(found) >= count or len(ids) < fetch:
-                return [self._candidate(row, cosine) for cosine, row in found[:count]]
+                return [self._candidate(space, row, cosine) for cosine, row in found[:count]]
             fetch *= 4
 
     def _compared(self, space: str, query: Vector, ids: list[int]) -> list[tuple[float, Any]]:
@@ -137,11 +142,19 @@ class SQLiteStore:
         order = sorted(range(len(rows)), key=cosines.__getitem__, reverse=True)
         return [(cosines[i], rows[i]) for i in order]
 
-    def _candidate(self, row: Sequence[Any], cosine: float) -> Candidate:
-        question = question_of(row)
+    def _candidate(self, space: str, row: Sequence[Any], cosine: float) -> Candidate:
+        id, stored, wrong, _ = row
+        question = text_of(stored)
         if question is None:
-            raise self._damaged_entry(row)
-        return Candidate(question, row[WRONG], cosine, lambda: self._entry(row))
+            raise self._damaged_entry(id)
+
+        def read() -> Entry | None:
+            entry = self._living(BY_ID, id)
+            if entry is not None and (entry.space, entry.question) != (space, question):
+                raise self._damaged_entry(id)
+            return entry
+
+        return Candidate(question, wrong, cosine, read)
 
     def add(self, entries: Sequence[NewEntry]) -> list[int]:
         created = time.time()
@@ -302,11 +315,11 @@ class SQLiteStore:
     def _entry(self, row: Sequence[Any]) -> Entry:
         entry = entry_of(row)
         if entry is None:
-            raise self._damaged_entry(row)
+            raise self._damaged_entry(row[0])
         return entry
 
-    def _damaged_entry(self, row: Sequence[Any]) -> StoreError:
-        return self._database.damaged(f"entry {row[0]} is not what was stored")
+    def _damaged_entry(self, id: int) -> StoreError:
+        return self._database.damaged(f"entry {id} is not what was stored")
 
     def _before_fork(self) -> None:
         self._touch_lock.acquire()

@@ -55,14 +55,10 @@ def entry_of(row: Sequence[Any]) -> Entry | None:
     )
 
 
-WRONG = 9
-"""Column of `ENTRY`: how often the answer was reported wrong."""
-
-
-def question_of(row: Sequence[Any]) -> str | None:
-    """The question of a row of `ENTRY`, unchecked; None if it is no text."""
+def text_of(stored: Any) -> str | None:
+    """What `encoded` made of a text; None if it is none."""
     try:
-        return _text(row[4])
+        return _text(stored)
     except (TypeError, ValueError):
         return None
 

@@ -62,6 +62,7 @@ CREATE INDEX notes_name ON notes (name)
 """
 ENTRY = "SELECT id, key, space, scope, question, answer, tags, created, expires, wrong, checksum"
 BY_KEY = f"{ENTRY} FROM entries WHERE key = ?"
+BY_ID = f"{ENTRY} FROM entries WHERE id = ?"
 _FEW = 32
 INSERT = (
     "INSERT INTO entries (key, space, scope, created, used, expires, checksum, tags, question, "
@@ -79,7 +80,10 @@ VIEWED = "FROM vectors WHERE space = ? AND (until IS NULL OR until > ?)"
 
 
 def neighbours(space: str, ids: Sequence[int], now: float) -> tuple[str, list[Any]]:
-    """The statement, and its parameters, that reads living rows of a space with their vectors."""
+    """The statement, and its parameters, that reads of living rows of a space what is compared.
+
+    Rows of it are: id, question, wrong, vector.
+    """
     if len(ids) <= _FEW:
         return _neighbours(",".join("?" * len(ids))), [space, *ids, now]
     return _neighbours("SELECT value FROM json_each(?)"), [space, json.dumps(ids), now]
@@ -88,6 +92,7 @@ def neighbours(space: str, ids: Sequence[int], now: float) -> tuple[str, list[An
 @cache
 def _neighbours(ids: str) -> str:
     return (
-        f"{ENTRY}, vector FROM vectors JOIN entries USING (space, id) WHERE space = ? "
+        "SELECT id, question, wrong, vector FROM vectors JOIN entries USING (space, id) "
+        f"WHERE space = ? "
         f"AND id IN ({ids}) AND (expires IS NULL OR expires > ?)"
     )
