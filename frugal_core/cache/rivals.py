@@ -139,8 +139,9 @@ vegan vegetarian
 
 _CLOSE_RIVALS = """
 from to
+is/am/are/do/does was/were/did will/shall
 all/every/each any
-all/every/each most
+all/every/each most many/much some/few/several half
 both either
 only more
 must can/may

@@ -58,6 +58,11 @@ APART = [
     ("How did Elvis die?", "When did Elvis die?", "opposites"),
     ("Are all dogs allowed?", "Are any dogs allowed?", "opposites"),
     ("Must I wear a helmet?", "May I wear a helmet?", "opposites"),
+    ("Who is the head of Apple?", "Who was the head of Apple?", "opposites"),
+    ("Does the shop open on Sundays?", "Did the shop open on Sundays?", "opposites"),
+    ("Are the shops open?", "Will the shops be open?", "opposites"),
+    ("Do most dogs bark?", "Do some dogs bark?", "opposites"),
+    ("Do many people agree?", "Do half the people agree?", "opposites"),
     ("May I use only one code?", "May I use more than one code?", "opposites"),
     ("Is gold heavier than lead?", "Is gold lighter than lead?", "opposites"),
     ("What is prednisone used for?", "What is prednisolone used for?", "unknown words"),
@@ -74,6 +79,8 @@ SAME = [
 ]
 ALLOWED = [
     ("Is tea or coffee healthier?", "Is coffee or tea healthier?"),
+    ("What does a judge earn?", "What do judges earn?"),
+    ("Who was the king that lost his crown?", "Which king was it who did lose his crown?"),
     ("How do a list and a tuple differ?", "How do a tuple and a list differ?"),
     ("How do I cook rice from Italy?", "How do I cook Italian rice to perfection?"),
     ("Wie kann ich mein Konto löschen?", "Wie lösche ich mein Konto?"),

@@ -15,7 +15,7 @@ import pytest
 from frugal_core.arrays import Floats
 from frugal_core.cache import Hit, SemanticCache, Turn
 from frugal_core.cache.decision import Decision, Neighbour, Verdict
-from frugal_core.cache.store.base import StoreError
+from frugal_core.cache.store.base import Candidate, StoreError
 from frugal_core.cache.store.sqlite import SQLiteStore
 from frugal_core.errors import FrugalError
 
@@ -40,6 +40,21 @@ def test_exact_then_semantic(cache: SemanticCache) -> None:
     assert other.question == STORED and other.answer == {"text": "Practise."} and other.age_s >= 0
     assert cache.lookup("How can I learn to play the violin?") is None
     assert cache.lookup("How can I forget to play the guitar?") is None
+
+
+def test_what_is_deleted_while_it_is_looked_up_is_a_miss_and_no_fault(
+    cache: SemanticCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.store(STORED, "Practise.")
+    nearest = cache.rows.nearest
+
+    def late(space: str, vector: Floats, count: int) -> list[Candidate]:
+        found = nearest(space, vector, count)
+        cache.invalidate(everything=True)
+        return found
+
+    monkeypatch.setattr(cache.rows, "nearest", late)
+    assert cache.lookup(ASKED) is None and not caplog.records
 
 
 def test_what_is_far_away_is_not_compared(

@@ -317,6 +317,16 @@ def test_what_is_unlike_all_rows_before_is_as_near_as_it_is(path: Path) -> None:
     assert store.nearest("s", direction(4000, 64), 1)[0].cosine < 0.99
 
 
+def test_a_neighbour_that_is_deleted_before_it_is_read_is_none(path: Path) -> None:
+    store = SQLiteStore(path)
+    ids = store.add([new(1, direction(1)), new(2, direction(2))])
+    first, second = store.nearest("s", direction(1), 2)
+    store.remove(Selection(ids=[ids[0]]))
+    assert first.read() is None and second.read() == store.exact("key-2")
+    with pytest.raises(StoreError, match="deleted"):
+        _ = first.entry
+
+
 @pytest.mark.parametrize("settled", [False, True])
 def test_many_rows_find_what_comparing_all_finds(path: Path, settled: bool) -> None:
     vectors = clustered(6000)
