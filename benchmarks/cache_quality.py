@@ -1,6 +1,6 @@
 """How often the semantic cache is right, and wrong, on questions that nothing was fitted on.
 
-    python -m benchmarks.cache_quality [--splits 2] [--json results/cache_quality.json]
+    python -m benchmarks.cache_quality [--only halves edits streams] [--json results/quality.json]
 
 The score is fitted and judged on one half of Quora's question pairs, and reported on the other; no
 question is in both. Beside it, in the same run: cosine thresholds as other caches ship them.
@@ -57,6 +57,7 @@ from frugal_core.cache.decision import Decision
 from frugal_core.cache.lexicon import english
 from frugal_core.embedding import MiniLM
 
+PARTS = ("halves", "tenths", "edits", "streams")
 GOALS = {0.01: 0.14, 0.02: 0.22, 0.05: 0.45}
 """Error bound -> right hits to be reached."""
 PEERS = {
@@ -287,33 +288,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--splits", type=int, default=2, help="ways to cut the pairs in halves")
     parser.add_argument("--streams", type=int, default=3, help="streams of each kind and half")
-    parser.add_argument("--only", choices=["halves", "tenths", "edits", "streams"])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-
-    def wanted(part: str) -> bool:
-        return options.only in (None, part)
 
     pairs = load()
     texts = Texts(pairs)
     halves = [
         Half.of(texts, pairs, texts.parts(pairs, 2, seed), unseen)
-        for seed in range(options.splits if options.only != "tenths" else 0)
+        for seed in range(options.splits if options.only != ["tenths"] else 0)
         for unseen in (0, 1)
     ]
     report: dict[str, Any] = {}
-    if wanted("halves"):
+    if "halves" in options.only:
         report["unseen half"] = _means([unseen_half(half) for half in halves], ("what", "mix"))
         print(f"Quora pairs, unseen half (mean over {len(halves)})")
         _print_pairs(report["unseen half"])
-    if wanted("tenths"):
+    if "tenths" in options.only:
         report["unseen tenth"] = _means([unseen_tenth(texts, pairs)], ("what", "mix"))
         print(f"\nQuora pairs, unseen tenth (mean over {FOLDS}), fitted on nine as the package is")
         _print_pairs(report["unseen tenth"])
-    if wanted("edits"):
+    if "edits" in options.only:
         report["edits"] = _means([edited(half) for half in halves], ("meaning", "kind"))
         _print_edits(report["edits"])
-    if wanted("streams"):
+    if "streams" in options.only:
         seeds = range(options.streams)
         tables, errors = zip(*(streams(half, seeds) for half in halves), strict=True)
         report["stream"] = _means(tables, ("stream", "what"))

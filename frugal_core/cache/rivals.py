@@ -139,7 +139,7 @@ vegan vegetarian
 
 _CLOSE_RIVALS = """
 from to
-is/am/are/do/does was/were/did will/shall
+is/am/are/was/were/do/does/did will/shall
 all/every/each any
 all/every/each most many/much some/few/several half
 both either
