@@ -5,9 +5,10 @@
 Real questions (Quora pairs) under the default embedder, 384 dimensions; stores of more than 10,000
 entries hold disturbed copies of them (cosine about .9). Half of the lookups are other wordings of
 stored questions, half disturbed copies. Each size is a process of its own, warmed up with as many
-other lookups; figures are CPU time, medians, and means where they stand beside GPTCache's. The
-store's part of a lookup is an exact miss and the five nearest; the whole lookup adds guards, score
-and threshold, all but the embedding.
+other lookups; figures are CPU time, medians, and means where they stand beside GPTCache's. At
+10,000 entries they are the least of three processes, ours as GPTCache's, since what else runs on a
+machine only ever adds. The store's part of a lookup is an exact miss and the five nearest; the
+whole lookup adds guards, score and threshold, all but the embedding.
 
 GPTCache is set up as its documentation says, SQLite and FAISS, on the same vectors and texts, its
 embedding left out too. Like for like with our lookup is its public `adapter.api.get`; beside it
@@ -51,6 +52,8 @@ SPACE = digest("space", "", "", EMBEDDER)
 ANSWER = {"text": "An answer of some length. " * 12, "model": "gpt-4o-mini"}
 LOOKUPS = 1200
 """Half of them warm up."""
+TURNS = {10_000: 3}
+"""Processes of which the least counts; one for other sizes."""
 LOOKUP_GOALS = {10_000: 0.5, 100_000: 1.0, 1_000_000: 3.0}
 
 Figures = dict[str, float]
@@ -254,6 +257,11 @@ def in_child(
         return pool.apply(work, (folder, size))
 
 
+def smallest(turns: Sequence[Figures]) -> Figures:
+    """Of each figure, the smallest."""
+    return {name: min(turn[name] for turn in turns) for name in turns[0]}
+
+
 def show(
     name: str, value: float, unit: str, goal: float | None = None, least: bool = False
 ) -> None:
@@ -270,7 +278,9 @@ def run(folder: Path, size: int, with_peer: bool) -> Figures:
     in_child_folder = folder / str(size)
     in_child_folder.mkdir()
     prepare(in_child_folder, size)
-    ours = in_child(fill, in_child_folder, size) | in_child(look, in_child_folder, size)
+    turns = range(TURNS.get(size, 1))
+    ours = in_child(fill, in_child_folder, size)
+    ours |= smallest([in_child(look, in_child_folder, size) for _ in turns])
     print(f"{size:,} entries")
     show("lookup, without embedding", ours["lookup_ms"], "ms", LOOKUP_GOALS[size])
     show("  its mean", ours["lookup_mean_ms"], "ms")
@@ -287,11 +297,14 @@ def run(folder: Path, size: int, with_peer: bool) -> Figures:
     figures = {f"{size}_{name}": value for name, value in ours.items()}
     if with_peer:
         for threads in (None, "1"):
-            place = in_child_folder / f"gptcache-{threads}"
-            place.mkdir()
-            for name in ("texts.json", "queries.npz", "vectors.npy"):
-                (place / name).symlink_to(in_child_folder / name)
-            theirs = in_child(peer, place, size, threads)
+            measured = []
+            for turn in turns:
+                place = in_child_folder / f"gptcache-{threads}-{turn}"
+                place.mkdir()
+                for name in ("texts.json", "queries.npz", "vectors.npy"):
+                    (place / name).symlink_to(in_child_folder / name)
+                measured.append(in_child(peer, place, size, threads))
+            theirs = smallest(measured)
             setup = "as installed" if threads is None else "on one thread"
             figures |= {f"{size}_gptcache_{setup}_{name}": v for name, v in theirs.items()}
             print(f"  GPTCache 0.1.44, {setup}")
