@@ -4,9 +4,10 @@ Popular questions come often (Zipf), each time in one of its wordings. Labels of
 never complete: two groups of wordings that nobody compared count as two questions, and a popular
 one of them makes a large share of the "wrong answers". `errors_of` lists them, to be read.
 
-Of streams A this was done: `pairs_read.json` holds all 162 pairs of wordings that the score from .4
-on or a cosine from .85 on serves there against the labels, with what a reader said who knew neither
-scores nor policies: whether one good answer serves both. No label says of any that they differ.
+Of streams A this was done: `pairs_read.json` holds all 162 pairs of wordings that the score of that
+time from .4 on, or a cosine from .85 on, served there against the labels, with what a reader said
+who knew neither scores nor policies: whether one good answer serves both. No label says of any that
+they differ. Pairs that were not read count as labelled.
 """
 
 from __future__ import annotations

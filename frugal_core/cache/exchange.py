@@ -101,7 +101,8 @@ def _is_at(store: Store, entry: Entry, vector: Vector) -> bool:
         near = store.nearest(entry.space, vector, _ALIKE)
     except FrugalError:  # vectors of other dimensions
         return False
-    return any(c.entry.id == entry.id and c.cosine > 0.99 for c in near)
+    found = (candidate.read() for candidate in near if candidate.cosine > 0.99)
+    return any(one is not None and one.id == entry.id for one in found)
 
 
 def import_lines(

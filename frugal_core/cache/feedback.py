@@ -78,11 +78,7 @@ class Feedback:
         self.renew()
         renew_in_children(self)
         self._counts = Counts()
-        self._notes: dict[Kind, list[Note]] = {
-            "given": [],
-            "judged": [],
-            "reported": [],
-        }
+        self._notes: dict[Kind, list[Note]] = {"given": [], "judged": [], "reported": []}
         self._read: Counter[str] = Counter()
         self._read_at = -math.inf
         self._certificate: CacheCertificate | None = None

@@ -21,6 +21,7 @@ _CODE_SIGNS = frozenset("-\\(_")
 _UNITS = re.compile(r"\b[KMGT][bB](?:ps)?\b|\d\s?[mM]W\b")
 """Those that capitals tell apart."""
 _UNIT_LETTERS = ("KB", "Kb", "MB", "Mb", "GB", "Gb", "TB", "Tb", "MW", "mW")
+"""Of which any of them has one."""
 _MARK = re.compile(r"[^\w\s]|_")
 _QUOTED = re.compile(
     r"""["“„]([^"“”„]{1,200})["“”]|(?<!\w)['‘]([^'‘’]{1,100})['’](?!\w)|`([^`]{1,200})`"""

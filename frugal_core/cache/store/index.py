@@ -239,7 +239,7 @@ class _Faiss:
         centroids = np.asarray(means.centroids)
         centres = _whole_numbers(dimensions)
         centres.add(_whole(centroids, _scale(centroids)))
-        kind, metric = faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
+        kind, metric = centres.sq.qtype, centres.metric_type
         index = faiss.IndexIVFScalarQuantizer(centres, dimensions, lists, kind, metric, False)
         index.train(np.zeros((0, dimensions), np.float32))
         made, last = cls(index, _scale(learned), lists), 0

@@ -93,6 +93,5 @@ def neighbours(space: str, ids: Sequence[int], now: float) -> tuple[str, list[An
 def _neighbours(ids: str) -> str:
     return (
         "SELECT id, question, wrong, vector FROM vectors JOIN entries USING (space, id) "
-        f"WHERE space = ? "
-        f"AND id IN ({ids}) AND (expires IS NULL OR expires > ?)"
+        f"WHERE space = ? AND id IN ({ids}) AND (expires IS NULL OR expires > ?)"
     )
