@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import combinations, product
@@ -35,8 +35,7 @@ from benchmarks.question_pairs import NEIGHBOURS, Lookup, Pair, Texts, load, nei
 from benchmarks.request_streams import (
     REQUESTS,
     STREAMS,
-    Find,
-    Threshold,
+    Policy,
     as_labelled,
     as_read,
     as_shipped,
@@ -71,8 +70,8 @@ EDITS_AT = 0.30
 """Share of right hits at which false hits on edits are counted."""
 STREAM_ERRORS = 0.01
 CERTIFIED = {
-    "as shipped": (as_shipped, (0.01, 0.02, 0.03)),
-    "judged meanwhile": (judged_meanwhile, (0.01, 0.015, 0.02)),
+    "as shipped": (as_shipped, False, (0.01, 0.02, 0.03)),
+    "judged meanwhile": (judged_meanwhile, True, (0.01, 0.015, 0.02)),
 }
 """A bound holds with 95 % confidence on hard pairs: on most streams there are fewer errors."""
 
@@ -237,13 +236,12 @@ def streams(
     texts = half.texts
     pairs = half.fitted[AS_LABELLED].evidence
     decision, cosine = by_decision(texts, half.decide), by_cosine(texts)
-    policies: dict[str, tuple[Find, Callable[[], Threshold]]] = {
-        "exact layer alone": (cosine, partial(fixed, np.inf))
-    }
-    for what, (certified, bounds) in CERTIFIED.items():
+    policies = {"exact layer alone": Policy(cosine, partial(fixed, np.inf))}
+    for what, (certified, judge, bounds) in CERTIFIED.items():
         for bound in bounds:
-            policies[f"{what}, {100 * bound:g} %"] = (decision, partial(certified, pairs, bound))
-    policies |= {what: (cosine, partial(fixed, value)) for what, value in PEERS.items()}
+            threshold = partial(certified, pairs, bound)
+            policies[f"{what}, {100 * bound:g} %"] = Policy(decision, threshold, judge)
+    policies |= {what: Policy(cosine, partial(fixed, value)) for what, value in PEERS.items()}
     found = []
     errors: Counter[tuple[str, str]] = Counter()
     for name, (least, power) in STREAMS.items():
@@ -252,8 +250,8 @@ def streams(
             labels[", pairs read"] = as_read(texts)
         for seed, (how, same) in product(seeds, labels.items()):
             asked = requests(texts, half.unseen[AS_LABELLED].lookups, least, power, seed)
-            for what, (find, threshold) in policies.items():
-                replayed = list(replay(asked, find, threshold(), same))
+            for what, policy in policies.items():
+                replayed = list(replay(asked, policy, same))
                 found.append({"stream": name + how, "what": what, **figures(replayed, same)})
                 if name.startswith("A") and not how and what == PLAIN:
                     errors += errors_of(texts, replayed, same)

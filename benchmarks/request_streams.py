@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,13 +69,16 @@ class Seen:
         lookups: All.
         latest: "exact", "far" or "near", as the cache counts its latest lookups.
         scored: Whether each of the latest was scored.
-        judged: (score, whether it is wrong) of each stored question that was found.
+        judged: (score, whether it is wrong) of each stored question that a judge was shown.
+        wrong: Rows of the stored questions whose answer was served, and judged wrong: they are not
+            served to other questions again.
     """
 
-    lookups: int
-    latest: deque[str]
-    scored: deque[bool]
-    judged: list[tuple[float, bool]]
+    lookups: int = 0
+    latest: deque[str] = field(default_factory=partial(deque, maxlen=LATEST))
+    scored: deque[bool] = field(default_factory=partial(deque, maxlen=LATEST))
+    judged: list[tuple[float, bool]] = field(default_factory=list)
+    wrong: set[int] = field(default_factory=set)
 
     @property
     def traffic(self) -> Traffic:
@@ -82,7 +86,8 @@ class Seen:
         return Traffic(len(self.latest), self.latest.count("exact"), self.latest.count("far"))
 
 
-Find = Callable[[int, Ints], Found]
+Find = Callable[[int, Ints, Collection[int]], Found]
+"""The rows of a question, of what is stored, and of what is not served -> what would be served."""
 Threshold = Callable[[Seen], tuple[float, float]]
 """Least score and least cosine of what is served."""
 Same = Callable[[int, int], bool]
@@ -124,12 +129,16 @@ def requests(
 def by_decision(texts: Texts, decide: Decision) -> Find:
     """The nearest stored question that no guard forbids, with its score."""
 
-    def find(row: int, held: Ints) -> Found:
+    def find(row: int, held: Ints, wrong: Collection[int]) -> Found:
         cosines = texts.vectors[held] @ texts.vectors[row]
         order = np.argsort(-cosines, kind="stable")[:NEIGHBOURS]
-        near = [Neighbour(texts.texts[held[n]], float(cosines[n])) for n in order]
-        verdict = decide.judge(texts.texts[row], near)
-        return Found(int(held[order[verdict.position or 0]]), verdict.score, near[0].cosine)
+        near = [(int(held[n]), float(cosines[n])) for n in order]
+        trusted = [(stored, cosine) for stored, cosine in near if stored not in wrong]
+        verdict = decide.judge(
+            texts.texts[row], [Neighbour(texts.texts[stored], cosine) for stored, cosine in trusted]
+        )
+        chosen = row if verdict.position is None else trusted[verdict.position][0]
+        return Found(chosen, verdict.score, near[0][1])
 
     return find
 
@@ -137,7 +146,7 @@ def by_decision(texts: Texts, decide: Decision) -> Find:
 def by_cosine(texts: Texts) -> Find:
     """The nearest stored question."""
 
-    def find(row: int, held: Ints) -> Found:
+    def find(row: int, held: Ints, _: Collection[int]) -> Found:
         cosines = texts.vectors[held] @ texts.vectors[row]
         return Found(int(held[cosines.argmax()]), float(cosines.max()), float(cosines.max()))
 
@@ -157,7 +166,7 @@ def as_shipped(evidence: Evidence, error_bound: float) -> Threshold:
 def judged(evidence: Evidence, error_bound: float) -> Threshold:
     """As shipped at first; then certified on the later half of what was judged of these requests.
 
-    That is what the cache does where its judge is shown all that is scored.
+    That is what the cache does where its judge is shown all that is scored; see `Policy.judge`.
     """
 
     def certified(seen: Seen) -> CacheCertificate:
@@ -184,29 +193,49 @@ def _now_and_then(certified: Callable[[Seen], CacheCertificate]) -> Threshold:
     return latest
 
 
-def replay(
-    asked: Sequence[int], find: Find, threshold: Threshold, same: Same
-) -> Iterator[tuple[int, int | None]]:
+@dataclass(frozen=True)
+class Policy:
+    """A way to answer requests.
+
+    Args:
+        find: What would be served.
+        threshold: Makes what says whether it is; anew for each stream.
+        judge: Whether a judge, who is never mistaken, is shown all that is scored, served or not.
+    """
+
+    find: Find
+    threshold: Callable[[], Threshold]
+    judge: bool = False
+
+
+def replay(asked: Sequence[int], policy: Policy, same: Same) -> Iterator[tuple[int, int | None]]:
     """Each request with the stored question whose answer it is served; None where it is asked.
 
     What is not served is answered rightly and stored.
     """
     held: list[int] = []
     stored: set[int] = set()
-    seen = Seen(0, deque(maxlen=LATEST), deque(maxlen=LATEST), [])
+    seen = Seen()
+    threshold = policy.threshold()
     for row in asked:
         served: int | None = None
         kind, scored = "exact", False
         if row in stored:
             served = row
         else:
-            found = find(row, np.array(held)) if held else Found(row, -np.inf, -1.0)
+            found = Found(row, -np.inf, -1.0)
+            if held:
+                found = policy.find(row, np.array(held), seen.wrong)
             kind = "far" if found.cosine < NEAR else "near"
             if scored := bool(np.isfinite(found.score)):
                 score, cosine = threshold(seen)
                 if found.score >= score and found.cosine >= cosine:
                     served = found.row
-                seen.judged.append((found.score, not same(found.row, row)))
+                if policy.judge:
+                    wrong = not same(found.row, row)
+                    seen.judged.append((found.score, wrong))
+                    if served is not None and wrong:
+                        seen.wrong.add(served)
             if served is None:
                 held.append(row)
                 stored.add(row)
