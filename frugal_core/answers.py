@@ -20,14 +20,27 @@ Breach = Callable[[str, Sequence[ToolCall]], "str | None"]
 
 CUT_SHORT = frozenset(
     {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
+    | {"token_limit", "time_limit", "timeout", "incomplete", "not_finished", "cancelled", "abort"}
+    | {"error", "network_error", "insufficient_system_resource"}
 )
-"""What providers call an end for want of tokens."""
+"""What providers call an end that came too early: for want of tokens, or by a fault of theirs."""
 
 WITHHELD = frozenset(
     {"content_filter", "content_filtered", "refusal", "safety", "recitation", "blocklist"}
-    | {"prohibited_content", "spii", "guardrail_intervened"}
+    | {"prohibited_content", "spii", "guardrail_intervened", "sensitive", "error_toxic"}
 )
 """What providers call an end for reasons of policy."""
+
+
+_FINISHED = re.compile(
+    r"""(?:finishreason\.)?(?:
+        stop|stop_sequence|end_turn|eos|eos_token|end_of_text|endoftext|complete|completed|finish
+        |finished|done|tool_use|tool_calls?|function_call
+        # Frameworks that join a stream's pieces may write it twice.
+    )+""",
+    re.VERBOSE,
+)
+"""What providers call an end where the model was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,11 @@ class Answer:
     refused: bool = False
     bill: Bill | None = None
     confidence: float | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the model was done, as far as its provider says."""
+        return not self.ended or _FINISHED.fullmatch(self.ended.lower()) is not None
 
     def reply(self, breach: Breach | None, payload: Any) -> Reply:
         """The answer as the loop takes it.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import os
+import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
@@ -112,10 +114,10 @@ def embedder_of(embed: Any = None, *, id: str | None = None) -> Embedder:
         embed: None for the default, `MiniLM`; an `Embedder`, which is returned as it is; LangChain
             `Embeddings`; a LlamaIndex `BaseEmbedding`; or a function. A function is first called
             with a list of texts. If that raises a TypeError, AttributeError or ValueError, or gives
-            one flat vector, the function is taken to be one of a single text. One without a name
-            of its own, such as a lambda, is taken for another in every process.
-        id: Names the vectors. Without it the name is made of module, class and model name, or is
-            that of the function. Choose a new one when the model behind the same name changes.
+            one flat vector, the function is taken to be one of a single text. What does not
+            say which model it is, such as a lambda, is taken for another in every process.
+        id: Names the vectors. Without it the name is made of module, class, model name and server,
+            or is that of the function. Choose a new one when the model behind it changes.
 
     Returns:
         An embedder that scales vectors to length 1 and raises `EmbeddingError` where they are not
@@ -137,11 +139,11 @@ def embedder_of(embed: Any = None, *, id: str | None = None) -> Embedder:
     if isinstance(getattr(embed, "id", None), str) and callable(getattr(embed, "embed", None)):
         return embed if id is None else _Checked(id, embed.embed)
     if hasattr(embed, "embed_documents") and hasattr(embed, "embed_query"):
-        return _Checked(id or _name_of_object(embed), embed.embed_documents)
+        return _Checked(id or _name_of(embed), embed.embed_documents)
     if hasattr(embed, "get_text_embedding_batch"):
-        return _Checked(id or _name_of_object(embed), embed.get_text_embedding_batch)
+        return _Checked(id or _name_of(embed), embed.get_text_embedding_batch)
     if callable(embed):
-        return _Checked(id or _name_of_function(embed), _Function(embed))
+        return _Checked(id or _name_of(embed), _Function(embed))
     raise EmbeddingError(
         f"A {type(embed).__name__} cannot embed: pass LangChain Embeddings, a LlamaIndex "
         "BaseEmbedding, a function of a list of texts or of one text, or nothing for the default."
@@ -218,32 +220,69 @@ def _is_flat(vectors: Any) -> bool:
         return False
 
 
-def _name_of_object(embed: Any) -> str:
-    kind = type(embed)
-    return f"{kind.__module__}.{kind.__qualname__}{_model_of(embed)}"
-
-
-def _name_of_function(function: Any) -> str:
-    owner = getattr(function, "__self__", None)
-    model = _model_of(function) or _model_of(owner)
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    # Two models behind one name would have their vectors compared.
-    if not model and (owner is not None or not hasattr(function, "__qualname__") or "<" in name):
+def _name_of(embed: Any) -> str:
+    """A name that two embedders share only if both say that they are of one model."""
+    owner: Any = embed
+    named: Any = type(embed)
+    if inspect.isroutine(embed):
+        owner, named = getattr(embed, "__self__", None), embed
+    name = named.__qualname__
+    identity = "" if owner is None else _identity(owner)
+    # A lambda, or what stands within a function, has a name that others may have.
+    if identity is None or (not identity and "<" in name):
         _LOG.warning(
             "%s does not say which model embeds, so its vectors are compared with those of this "
             'process alone; embedder_of(embed, id="my-model") names it for all',
             name,
         )
         return f"{name} {uuid.uuid4().hex}"
-    return f"{function.__module__}.{name}{model}"
+    return f"{named.__module__}.{name}{identity}"
 
 
-def _model_of(embed: Any) -> str:
-    """The fields that tell models of one class apart, as '(model=..., dimensions=...)'."""
-    fields = ("model", "model_name", "model_id", "deployment", "dimensions")
-    values = ((field, getattr(embed, field, None)) for field in fields)
-    said = [f"{field}={value}" for field, value in values if value and type(value) in (str, int)]
-    return f"({', '.join(said)})" if said else ""
+_MODEL = ("model", "model_name", "model_id", "model_path", "deployment", "dimensions")
+_SERVER = ("openai_api_base", "base_url", "api_base", "azure_endpoint", "endpoint_url")
+_SECRET = re.compile("key|token|secret|password", re.IGNORECASE)
+
+
+def _identity(embed: Any) -> str | None:
+    """What tells an embedder from others of its class, as '(model=..., dimensions=...)'.
+
+    Returns:
+        None if two that say the same may be of different models: there is no name among its fields,
+        and one of them is an object that nothing here can read.
+    """
+    fields = {name: getattr(embed, name, None) for name in (*_MODEL, *_SERVER)}
+    if said := _said(fields, _MODEL):
+        if server := " ".join(_said(fields, _SERVER)):  # a URL may hold a password
+            said.append(f"server={hashlib.sha256(server.encode()).hexdigest()[:12]}")
+        return f"({', '.join(said)})"
+    try:
+        fields = {k: v for k, v in vars(embed).items() if not _SECRET.search(k)}
+    except TypeError:
+        return None
+    inner = [value for value in fields.values() if _embeds(value)]
+    if len(inner) == 1:  # as LangChain's CacheBackedEmbeddings has
+        identity = _identity(inner[0])
+        return None if identity is None else f"({type(inner[0]).__qualname__}{identity})"
+    if said := _said(fields, fields):
+        scalar = all(value is None or type(value) in _SCALARS for value in fields.values())
+        return f"({', '.join(said)})" if scalar else None
+    # An object without any field is its class; of other callables, nothing is known.
+    return "" if not fields and _embeds(embed) else None
+
+
+_SCALARS = (str, int, float, bool)
+_NAMELESS = "unknown"  # as LlamaIndex names the model of a class that does not
+
+
+def _said(fields: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    values = ((name, fields[name]) for name in names)
+    return [f"{n}={v}" for n, v in values if v and v != _NAMELESS and type(v) in _SCALARS]
+
+
+def _embeds(thing: Any) -> bool:
+    """Whether it is a framework's embedder."""
+    return hasattr(thing, "embed_documents") or hasattr(thing, "get_text_embedding_batch")
 
 
 _locks: dict[int, Lock] = {}

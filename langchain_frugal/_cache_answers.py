@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, mess
 from langchain_core.outputs import ChatGeneration, Generation
 
 from frugal_core.cache import Hit
-from frugal_core.cache.admission import Layers, acts, layers_of_answer
+from frugal_core.cache.admission import Layers, acts, layers_of_answer, unfit
 from frugal_core.cache.answers import (
     MARKER,
     MODEL,
@@ -149,7 +149,9 @@ def _calls_tools(generation: Generation) -> bool:
 def _layers(message: AIMessage, keep_tool_calls: bool) -> Layers:
     answer = answer_of(message)
     return layers_of_answer(
-        defect=degraded(message.response_metadata) or answer.reply(None, None).defect,
+        defect=degraded(message.response_metadata)
+        or answer.reply(None, None).defect
+        or unfit(answer),
         tool_calls=bool(answer.calls) or acts(answer.text),
         text=is_text({"content": message.content}) and not answer.other,
         keep_tool_calls=keep_tool_calls,

@@ -54,13 +54,10 @@ def asked(prompt: str, llm_string: str) -> Asked:
     messages = _messages(prompt)
     if messages is not None and (found := _plain(messages, llm_string)) is not None:
         return found
-    numbers = [float(n) for n in _TEMPERATURE.findall(llm_string) if _is_float(n)]
-    counts = [float(n) for n in _CHOICES.findall(llm_string) if _is_float(n)]
     how: dict[str, Any] = {
         "constrained": _CONSTRAINED.search(llm_string) is not None,
-        # A call's own parameters come after the model's.
-        "temperature": numbers[-1] if numbers else None,
-        "choices": int(counts[-1]) if counts else 1,
+        "temperature": _largest(_TEMPERATURE, llm_string),
+        "choices": int(_largest(_CHOICES, llm_string) or 1),
     }
     if messages is None:
         partition = digest("prompt", llm_string, _servers())
@@ -168,6 +165,15 @@ def is_text(message: dict[str, Any]) -> bool:
 def _servers() -> list[tuple[str, str]]:
     """What clients read from the environment themselves: LangChain does not write it down."""
     return [(name, os.environ[name]) for name in _SERVERS if os.environ.get(name)]
+
+
+def _largest(parameter: re.Pattern[str], llm_string: str) -> float | None:
+    """A parameter that the call gives, else the largest of its model's: a cascade has several."""
+    model, _, call = llm_string.partition("---[")
+    for part in (call, model):
+        if numbers := [float(n) for n in parameter.findall(part) if _is_float(n)]:
+            return max(numbers)
+    return None
 
 
 def _is_float(text: str) -> bool:

@@ -69,9 +69,15 @@ class Run:
         self.batch_size = batch_size
         self.batch: list[Run] = [self]
         self.alive = True
+        self.streams = False
         self.settled = False
         self.prompt: tuple[str, str] | None = None
         self.asked: Asked | None = None
+
+    @property
+    def will_look_up(self) -> bool:
+        """Whether a lookup can still be the run's: who speaks without one has none."""
+        return self.alive and self.prompt is None and not self.streams
 
     def owns(self, llm_string: str) -> bool:
         """Whether a lookup for this model and these parameters can be the run's."""
@@ -126,6 +132,13 @@ def ended_run(calls: Calls[Any], run_id: UUID) -> Run | None:
     return _OPEN.pop((calls, run_id), None)
 
 
+def speaking_run(calls: Calls[Any], run_id: UUID) -> None:
+    """A run has begun to speak: what is asked now, while its caller reads, is not its lookup."""
+    run = _OPEN.get((calls, run_id))
+    if run is not None:
+        run.streams = True
+
+
 def _takes(earlier: Run, run: Run) -> bool:
     """Whether two runs are prompts of one call: all of them start before the first looks up."""
     same = earlier.batch_size == run.batch_size and len(earlier.batch) < run.batch_size
@@ -135,8 +148,8 @@ def _takes(earlier: Run, run: Run) -> bool:
 def _asking(llm_string: str) -> Run | None:
     """The run that looks up now: of the newest call, the first that has not yet."""
     for run in reversed(_RUNS.get()):
-        if run.alive and run.prompt is None and run.owns(llm_string):
-            return next(r for r in run.batch if r.alive and r.prompt is None)
+        if run.will_look_up and run.owns(llm_string):
+            return next(r for r in run.batch if r.will_look_up)
     return None
 
 

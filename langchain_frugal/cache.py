@@ -13,7 +13,14 @@ from langchain_core.outputs import LLMResult
 from frugal_core.cache.calls import SHORT_PATIENCE
 from langchain_frugal._cache_answers import LangChainControls
 from langchain_frugal._cache_messages import asked
-from langchain_frugal._cache_router import Run, StreamCache, ended_run, install, open_run
+from langchain_frugal._cache_router import (
+    Run,
+    StreamCache,
+    ended_run,
+    install,
+    open_run,
+    speaking_run,
+)
 from langchain_frugal._cache_warming import keep
 
 
@@ -92,8 +99,8 @@ class SemanticCacheCallback(LangChainControls, BaseCallbackHandler):
     `FrugalCascadeLLM`, since LangChain consults no cache there; but answers streamed by others are
     kept, for the next `invoke`. `ChatOpenAI(disable_streaming=True)` makes `stream` an `invoke`. It
     does not serve `stream_events(version="v3")` of a model, models with a cache of their own or
-    `cache=False`, nor plain `LLM`s, which look up before they tell a callback: use `FrugalCache`
-    there.
+    `cache=False` (what such a model streams is kept all the same, since LangChain does not tell a
+    callback), nor plain `LLM`s, which look up before they tell a callback: use `FrugalCache` there.
 
     Where it first runs it becomes LangChain's global cache; one that is set answers all other runs
     as before. Where several are callbacks of one run, the last one serves it.
@@ -135,6 +142,14 @@ class SemanticCacheCallback(LangChainControls, BaseCallbackHandler):
             kwargs.get("batch_size", 1),
         )
         open_run(run)
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """A run speaks."""
+        speaking_run(self._calls, run_id)
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """A run speaks in events, as `stream_events(version="v3")` has it do."""
+        speaking_run(self._calls, run_id)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """A run ends; if it was a stream, its answer is kept now."""

@@ -24,7 +24,7 @@ from llama_index.core.llms import LLM
 
 from frugal_core.answers import Breach
 from frugal_core.cache import Hit
-from frugal_core.cache.admission import Layers, acts, layers_of_answer
+from frugal_core.cache.admission import Layers, acts, layers_of_answer, unfit
 from frugal_core.cache.answers import (
     MARKER,
     MODEL,
@@ -80,7 +80,7 @@ class Said:
         """
         whole = joined(chunks)
         answer = answer_of_stream(chunks, llm)
-        defect = answer.reply(breach, None).defect
+        defect = answer.reply(breach, None).defect or unfit(answer)
         if not answer.ended and _has_end(chunks[-1].raw):
             defect = defect or "broken off"
         message = (

@@ -6,8 +6,15 @@ Whatever else a model is asked or says is left to the exact layer.
 
 from __future__ import annotations
 
+import logging
 import re
+from functools import lru_cache
 from typing import Literal
+
+from frugal_core.answers import Answer
+from frugal_core.cache.asking import asked_in
+
+_LOG = logging.getLogger("frugal_core")
 
 Layers = Literal["none", "exact", "semantic"]
 """Where an answer is kept: nowhere, for the same words alone, or for other wordings too."""
@@ -19,6 +26,33 @@ _ACTS = re.compile(
 )
 _OBSERVES = re.compile(r"\A\s*Observation:", re.IGNORECASE)
 _SCHEMA = re.compile(r"\bJSON schema (?:to follow|below)\b", re.IGNORECASE)
+_CANNOT = re.compile(
+    r"""\W*(?:
+        (?:
+            (?:(?:i'm|i\ am)\ )?(?:so|very|really|truly)?\ ?sorry|i\ apologi[sz]e|my\ apologies
+            |unfortunately|as\ an?\ [^.!?\n]{0,50}|i\ (?:understand|appreciate)\b[^.!?\n]{0,80}
+        )?
+        [\s,.;:–—-]*(?:(?:but|however)[\s,]+)?
+        (?:i|we)\ ?(?:'m|\ am|'re|\ are|\ have\ to|\ must|\ need\ to)?\ ?(?:
+            can't|can\ ?not|could\ not|couldn't|won't|will\ not|would\ not|decline|refuse
+            |unable|not\ (?:able|allowed|permitted|willing|comfortable|going)
+        )
+        [^.!?\n]{0,40}\b(?:
+            help|helping|assist|assisting|provide|providing|answer|comply|fulfill?|do|share|sharing
+            |discuss|discussing|engage|engaging|create|creating|generate|generating|write|writing
+            |support|offer|give|giving|respond|process|complete|continue|participate|produce|tell
+            |comment|advise|request
+        )\b
+    |es\ tut\ mir\ [^.!?\n]{0,12}leid\b[^.!?\n]{0,80}\bnicht\b
+    |(?:je\ suis\ )?(?:vraiment\ )?désolée?\b[^.!?\n]{0,40}\bne\ (?:peux|puis)\b
+    |lo\ siento\b[^.!?\n]{0,30}\bno\ puedo\b
+    |mi\ dispiace\b[^.!?\n]{0,30}\bnon\ posso\b
+    |(?:desculpe|sinto\ muito|lamento)\b[^.!?\n]{0,30}\bnão\ posso\b
+    |(?:很?抱歉|对不起|對不起)[^。！？\n]{0,30}(?:无法|無法|不能)
+    |(?:申し訳|すみません)[^。！？\n]{0,60}(?:できません|できかねます)
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _SHORT = 6
 """Words; a shorter follow-up rarely says what it is about."""
 _LEANING = re.compile(
@@ -42,6 +76,8 @@ def leans_on_history(question: str) -> bool:
     Example:
         >>> leans_on_history("And the second one?")
         True
+        >>> leans_on_history("Context: The old town is large.\\nQuestion: And in Rome?")
+        True
         >>> leans_on_history("Why is it that expensive in the north of the country?")
         True
         >>> leans_on_history("How do I renew a passport while living in another country?")
@@ -49,7 +85,8 @@ def leans_on_history(question: str) -> bool:
         >>> leans_on_history("How do I renew a passport while living abroad?")
         False
     """
-    return len(question.split()) < _SHORT or _LEANING.search(question) is not None
+    short = len(asked_in(question).split()) < _SHORT  # what it brings with it says nothing of that
+    return short or _LEANING.search(question) is not None
 
 
 def acts(answer: str) -> bool:
@@ -65,6 +102,35 @@ def acts(answer: str) -> bool:
         False
     """
     return _ACTS.search(answer) is not None
+
+
+def unfit(answer: Answer) -> str | None:
+    """What is wrong with an answer that may be of use to who asked, but not to others; or None.
+
+    Args:
+        answer: One without a defect of its own; see `Answer.reply`.
+
+    Example:
+        >>> unfit(Answer("I'm sorry, but I can't help with that.", ended="stop"))
+        'a refusal in words'
+        >>> unfit(Answer("Lima is", ended="overloaded"))
+        "it ended for 'overloaded'"
+        >>> unfit(Answer("Sorry to hear that! You can return it within 30 days.", ended="stop"))
+    """
+    if not answer.finished:
+        _tell_of(answer.ended[:40])
+        return f"it ended for {answer.ended!r}"
+    refuses = _CANNOT.match(answer.text.replace("\u2019", "'"))
+    return "a refusal in words" if refuses else None
+
+
+@lru_cache(maxsize=64)  # once for each
+def _tell_of(ended: str) -> None:
+    _LOG.warning(
+        "answers that end for %r are not kept, since nothing here knows that as the end of a whole "
+        "answer: if it is one, please report it",
+        ended,
+    )
 
 
 def wants_schema(prompt: str) -> bool:

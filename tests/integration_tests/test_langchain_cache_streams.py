@@ -130,6 +130,20 @@ async def test_another_models_stream_is_kept_for_the_next_invoke(
     assert layer((await ask(chat(server), ASKED, with_(cb)))[-1]) is None, "it is not served"
 
 
+async def test_what_is_asked_without_a_callback_while_a_stream_is_read_is_not_served(
+    server: ScriptedServer,
+) -> None:
+    cb, llm = callback(), chat(server)
+    llm.invoke(OTHER, with_(cb))
+    for _ in llm.stream(ASKED, with_(cb)):
+        assert layer(llm.invoke(OTHER)) is None
+    async for _ in llm.astream(ASKED, with_(cb)):
+        assert layer(await llm.ainvoke(OTHER)) is None
+    next(iter(llm.stream_events(ASKED, with_(cb), version="v3")))
+    assert layer(llm.invoke(OTHER)) is None
+    assert cb.cache.stats()["lookups"] == 1
+
+
 async def test_a_stream_of_another_model_that_breaks_is_not_kept(scripted: StartScripted) -> None:
     server, cb = scripted({"m": Fault.cut()}), callback()
     with pytest.raises(Exception, match=r"."):

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
+from langchain_core.stores import InMemoryByteStore
 from langchain_openai import OpenAIEmbeddings
 from llama_index.core.embeddings import MockEmbedding
 
@@ -318,7 +319,7 @@ def test_errors_of_the_users_function_reach_the_user() -> None:
 def test_langchain_embeddings() -> None:
     embedder = embedder_of(DeterministicFakeEmbedding(size=8))
     vectors = embedder.embed(TEXTS)
-    assert vectors.shape == (3, 8) and embedder.id.endswith(".DeterministicFakeEmbedding")
+    assert vectors.shape == (3, 8) and embedder.id.endswith(".DeterministicFakeEmbedding(size=8)")
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
     small = OpenAIEmbeddings(model="text-embedding-3-small", dimensions=256, api_key="none")  # type: ignore[arg-type]
@@ -333,6 +334,61 @@ def test_llama_index_embeddings() -> None:
     np.testing.assert_allclose(embedder.embed(TEXTS), np.full((3, 4), 0.5))
     assert embedder.id.startswith("llama_index.")
     assert embedder.id.endswith("MockEmbedding(model_name=mock-4)")
+
+
+class Stateless(Embeddings):
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return letters_of_all(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        return letters(text)
+
+
+class Loaded(Stateless):
+    def __init__(self, **fields: Any) -> None:
+        vars(self).update(fields)
+
+
+def cached(model: Any) -> Loaded:
+    return Loaded(underlying=model, store=object())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Loaded(model_path="a.gguf"), Loaded(model_path="b.gguf")),
+        (cached(Loaded(model="a")), cached(Loaded(model="b"))),
+        (cached(Loaded(model="a")).embed_documents, cached(Loaded(model="b")).embed_documents),
+        (Loaded(weights=object()), Loaded(weights=object())),
+        (cached(Loaded(weights=object())), cached(Loaded(weights=object()))),
+        (Loaded(weights="a", threads=2), Loaded(weights="b", threads=2)),
+        (Loaded(model="a"), Loaded(model="a", base_url="http://other")),
+        (MockEmbedding(embed_dim=4), MockEmbedding(embed_dim=4)),
+    ],
+)
+def test_embedders_that_may_differ_have_different_ids(one: Any, other: Any) -> None:
+    assert embedder_of(one).id != embedder_of(other).id
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Stateless,
+        lambda: Loaded(model="a", client=object()),
+        lambda: Loaded(size=8, api_key="sk-secret123"),
+        lambda: cached(Loaded(model="a")),
+    ],
+)
+def test_embedders_that_are_alike_have_one_id(make: Callable[[], Any]) -> None:
+    assert embedder_of(make()).id == embedder_of(make()).id
+    assert "secret" not in embedder_of(make()).id
+
+
+def test_langchains_own_wrapper_has_the_id_of_what_it_wraps() -> None:
+    wrapper = pytest.importorskip("langchain_classic.embeddings").CacheBackedEmbeddings
+    one, other = (wrapper(Loaded(model=name), InMemoryByteStore()) for name in "ab")
+    assert embedder_of(one).id.endswith("CacheBackedEmbeddings(Loaded(model=a))")
+    assert embedder_of(other).id.endswith("CacheBackedEmbeddings(Loaded(model=b))")
 
 
 def test_ids_of_functions_tell_models_apart() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from frugal_core.answers import Answer
 from frugal_core.cache.admission import (
     layers_of_answer,
     leans_on_history,
     stands_for_itself,
+    unfit,
 )
 
 
@@ -21,6 +23,8 @@ from frugal_core.cache.admission import (
         ("Summarise everything so far in three short sentences", True),
         ("What are the opening hours of the office in Berlin?", False),
         ("How do I renew a passport while living abroad?", False),
+        ("Context: Rome has many museums.\nQuestion: And in Rome?", True),
+        ("Context: Rome has many museums.\nQuestion: Which museums of Rome are open?", False),
     ],
 )
 def test_follow_ups(question: str, leans: bool) -> None:
@@ -45,3 +49,50 @@ def test_answers() -> None:
     assert layers_of_answer(tool_calls=True) == "none"
     assert layers_of_answer(tool_calls=True, keep_tool_calls=True) == "exact"
     assert layers_of_answer(defect="cut short", keep_tool_calls=True) == "none"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can't help with that.",
+        "I\u2019m sorry, I can\u2019t assist with that request.",
+        "As an AI language model, I cannot provide medical advice.",
+        "Unfortunately, I am unable to answer this.",
+        "I apologize, but I must decline to share that.",
+        "I won't help with this.",
+        "Es tut mir leid, aber dabei kann ich nicht helfen.",
+        "Je suis désolé, mais je ne peux pas répondre.",
+        "Lo siento, pero no puedo ayudarte con eso.",
+        "很抱歉，我无法回答这个问题。",
+    ],
+)
+def test_refusals_in_words_are_not_kept(text: str) -> None:
+    assert unfit(Answer(text, ended="stop")) == "a refusal in words"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Paris",
+        "I'm sorry to hear that! You can return it within 30 days.",
+        "You cannot help with that before the age of 18.",
+        "Sorry is a song by Justin Bieber; the chorus goes like this.",
+        "Unfortunately, the museum is closed on Mondays.",
+    ],
+)
+def test_other_answers_are_kept(text: str) -> None:
+    assert unfit(Answer(text, ended="stop")) is None
+
+
+@pytest.mark.parametrize("ended", ["", "stop", "STOP", "end_turn", "eos_token", "stopstop"])
+def test_what_came_to_its_end_is_kept(ended: str) -> None:
+    assert unfit(Answer("Paris", ended=ended)) is None
+
+
+@pytest.mark.parametrize("ended", ["pause_turn", "overloaded", "stopped by an operator"])
+def test_what_ended_for_a_reason_that_nobody_knows_is_not_kept(
+    ended: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ended in (unfit(Answer("Paris is", ended=ended)) or "")
+    assert unfit(Answer("Paris is", ended=ended))
+    assert caplog.text.count(ended) == 1, "said once"
