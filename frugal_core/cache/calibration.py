@@ -167,13 +167,19 @@ def lower_limit(wrong: int, lookups: int, confidence: float) -> float:
     return 1.0 - upper_limit(lookups - wrong, lookups, confidence) if lookups else 0.0
 
 
-def certify(evidence: Evidence, error_bound: float, confidence: float = 0.95) -> CacheCertificate:
+def certify(
+    evidence: Evidence,
+    error_bound: float,
+    confidence: float = 0.95,
+    at_least: float = -math.inf,
+) -> CacheCertificate:
     """The loosest threshold that keeps the bound.
 
     Args:
         evidence: Judged lookups that nothing was fitted on.
         error_bound: Largest share of lookups with a wrong answer.
         confidence: Probability with which it must hold.
+        at_least: What the threshold may not be below.
     """
     lookups = evidence.lookups
     most_wrong = -1
@@ -186,6 +192,7 @@ def certify(evidence: Evidence, error_bound: float, confidence: float = 0.95) ->
         floor = failing[most_wrong] if len(failing) > most_wrong else -math.inf
         served = evidence.scores[evidence.scores > floor]
         threshold = float(served.min()) if len(served) else math.inf
+    threshold = max(threshold, at_least)
     hits = evidence.scores >= threshold
     wrong = int(evidence.wrong[hits].sum())
     near = evidence.cosines[hits] if evidence.cosines is not None else np.zeros(0)
@@ -225,7 +232,11 @@ def share_at_most(part: int, lookups: int, confidence: float) -> float:
 
 
 def certify_in(
-    traffic: Traffic, evidence: Evidence, error_bound: float, confidence: float = 0.95
+    traffic: Traffic,
+    evidence: Evidence,
+    error_bound: float,
+    confidence: float = 0.95,
+    at_least: float = -math.inf,
 ) -> CacheCertificate:
     """As `certify`, in traffic of which a part cannot be served a wrong answer by meaning.
 
@@ -240,7 +251,7 @@ def certify_in(
     Args:
         traffic: The latest lookups.
         evidence: Judged lookups, all of them such as the exact layer does not answer.
-        error_bound, confidence: See `certify`; the bound is one on all lookups.
+        error_bound, confidence, at_least: See `certify`; the bound is one on all lookups.
 
     Example:
         >>> evidence = Evidence(np.array([0.9, 0.8]), np.array([False, True]), 1000, "mine")
@@ -261,10 +272,10 @@ def certify_in(
             judged, share = hard, near
     misled = judged is hard
     if share > 0.99 and not misled:  # too little to gain, and less confidence to pay for it
-        return certify(evidence, error_bound, confidence)
+        return certify(evidence, error_bound, confidence, at_least)
     # Both shares are limits, each of which fails in a twentieth of the doubt.
     surer = confidence + (1 - confidence) / 10
-    found = certify(judged, min(error_bound / share, 0.999), surer)
+    found = certify(judged, min(error_bound / share, 0.999), surer, at_least)
     return replace(
         found,
         error_bound=error_bound,

@@ -9,7 +9,6 @@ wait for threads and tasks for tasks, see `frugal_core.cache.flight`.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,14 +28,12 @@ from frugal_core.cache.semantic import SemanticCache
 from frugal_core.cache.store.late import LateStore
 from frugal_core.cache.threads import runs_loop
 from frugal_core.cache.turns import Turn
-from frugal_core.errors import describe
 
 PATIENCE = 60.0
 """Seconds to wait for another's answer to the same prompt."""
 SHORT_PATIENCE = 15.0
 """The same where nobody tells that the other has failed."""
 
-_LOG = logging.getLogger("frugal_core")
 _MANY = 100
 _BARREN = 60.0
 """Seconds for which nobody waits for the answer to a prompt whose last one was not to be kept."""
@@ -105,7 +102,7 @@ class Calls(Generic[T]):
         self._store = store
         self._codec = codec
         self._tags = tags_of(tags)
-        self._faults: set[str] = set()
+        self._faults = cache.faults
         self.renew()
         renew_in_children(self)
 
@@ -196,7 +193,7 @@ class Calls(Generic[T]):
                     asked.question, packed, asked.partition, self._tags, semantic=by_meaning
                 )
         except Exception as error:
-            self._log(error)
+            self._faults.tell("the model is asked", error)
         finally:
             for flight in flying:
                 self._finish(flight)
@@ -334,15 +331,7 @@ class Calls(Generic[T]):
         if flight is not None and flight.owner == owner:
             self.cache.threads.aside(lambda: self._finish(flight))
         if error is not None:
-            self._log(error)
-
-    def _log(self, error: Exception) -> None:
-        kind = type(error).__name__
-        with self._lock:
-            first = kind not in self._faults
-            self._faults.add(kind)
-        if first:
-            _LOG.warning("the cache failed, the model is asked: %s", describe(error))
+            self._faults.tell("the model is asked", error)
 
 
 def _key(lane: Lane, asked: Asked) -> _Key:

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -158,19 +159,23 @@ class Feedback:
         error_bound, confidence = self._aim.error_bound, self._aim.confidence
         known = latest_judged(self._notes["given"], self._notes["judged"])
         own = self._evidence(known, "scored", "judged lookups of your own")
-        if own.lookups >= ENOUGH:
-            found = certify(own, error_bound, confidence)
-        else:
+        certified = partial(certify, own, error_bound, confidence)
+        if own.lookups < ENOUGH:
             nothing = Evidence(np.zeros(0), np.zeros(0, dtype=bool), 0, "none for this embedder")
             evidence = shipped().get(self._embedder, nothing)
             latest = self._latest
             traffic = Traffic(latest["lookup"], latest["exact"], latest["far"])
-            found = certify_in(traffic, evidence, error_bound, confidence)
+            certified = partial(certify_in, traffic, evidence, error_bound, confidence)
+        found = certified()
         reported = self._evidence(self._notes["reported"], "semantic", "hits reported by you")
         if reported.lookups >= ENOUGH:
             other = certify(reported, error_bound, confidence)
             return other if other.threshold > found.threshold else found
-        return self._not_contradicted(found)
+        threshold = self._not_contradicted(found.threshold)
+        if threshold > found.threshold:
+            about = f"{found.about}; stricter since hits were reported wrong"
+            found = replace(certified(at_least=threshold), about=about)
+        return found
 
     @property
     def _latest(self) -> Counter[str]:
@@ -182,19 +187,17 @@ class Feedback:
         counts = latest[among], latest["lookup"]
         return sample_of(notes, *counts, self._aim.confidence, about)
 
-    def _not_contradicted(self, found: CacheCertificate) -> CacheCertificate:
+    def _not_contradicted(self, threshold: float) -> float:
         """A stricter threshold, where too many hits were reported wrong for the bound to hold."""
         wrong = sorted(score for score, bad in self._notes["reported"] if bad)
-        wrong = [score for score in wrong if score >= found.threshold]
+        wrong = [score for score in wrong if score >= threshold]
         lookups = self._counts.of(self._scope).all["lookup"] + self._unwritten["lookup"]
         while wrong and (
             lower_limit(len(wrong), max(lookups, len(wrong)), self._aim.confidence)
             > self._aim.error_bound
         ):
-            stricter = math.nextafter(wrong.pop(0), math.inf)
-            about = f"{found.about.split(';')[0]}; stricter since hits were reported wrong"
-            found = replace(found, threshold=stricter, about=about)
-        return found
+            threshold = math.nextafter(wrong.pop(0), math.inf)
+        return threshold
 
 
 def latest_judged(given: Sequence[Note], judged: Sequence[Note]) -> list[Note]:

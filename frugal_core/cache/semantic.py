@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from frugal_core.cache.checking import (
 )
 from frugal_core.cache.decision import Decision, Neighbour, Verdict
 from frugal_core.cache.decision import shipped as shipped_decision
+from frugal_core.cache.faults import Faults
 from frugal_core.cache.feedback import Aim, Feedback
 from frugal_core.cache.flight import Flights
 from frugal_core.cache.hit import Hit
@@ -36,18 +36,16 @@ from frugal_core.cache.store.base import (
     NewEntry,
     Selection,
     Store,
-    StoreError,
     Vector,
     unit,
 )
 from frugal_core.cache.threads import Threads
 from frugal_core.cache.turns import POLL, Turn, Waiting
 from frugal_core.embedding import embedder_of
-from frugal_core.errors import FrugalError, describe
+from frugal_core.errors import FrugalError
 
 T = TypeVar("T")
 
-_LOG = logging.getLogger("frugal_core")
 NEIGHBOURS = 5
 """Stored questions that are looked at in one lookup."""
 _THREADS = 16
@@ -71,7 +69,7 @@ class SemanticCache:
         embed: LangChain or LlamaIndex embeddings, or a function; MiniLM on this machine by default.
             Only the default comes with a calibration: with others, `calibrate` first, or give a
             judge.
-        ttl: Seconds for which an answer is served; None for ever.
+        ttl: Seconds for which an answer that is stored here is served; None for ever.
         confidence: Probability with which the error bound holds.
         max_entries: Of this scope; beyond it, what was used longest ago is deleted.
         judge: Judges a sample of lookups, in the background; see `Judge`. It may be async.
@@ -116,7 +114,8 @@ class SemanticCache:
         self._feedback = Feedback(self.rows, self.embedder.id, aim, scope)
         self._by_meaning = error_bound > 0
         self._sample = Sample(judge, judge_rate)
-        self._faults: set[str] = set()
+        self.faults = Faults()
+        self._closed = False
         self._since_eviction = max_entries or 0  # the first store looks what others have left
 
     # Questions and answers
@@ -313,12 +312,13 @@ class SemanticCache:
 
     def close(self) -> None:
         """Write what is pending and let go of the location; may be called twice."""
+        if self._closed:
+            return
+        self._closed = True
         self.threads.close()
         self._sample.close()
         self._guard("close", self._feedback.flush)
         self._guard("close", self.rows.close)
-        # What was asked of a closed store has said so; closing it once more need not.
-        self._faults.add(_kind("close", StoreError))
 
     def __enter__(self) -> Self:
         return self
@@ -446,10 +446,7 @@ class SemanticCache:
         try:
             return act()
         except Exception as error:
-            kind = _kind(what, type(error))
-            if kind not in self._faults:
-                self._faults.add(kind)
-                _LOG.warning("the cache does without (%s): %s", what, describe(error))
+            self.faults.tell(what, error)
             return None
 
 
@@ -457,8 +454,3 @@ class SemanticCache:
 def _space(scope: str, partition: str, embedder: str, frame: str) -> str:
     around = [frame] if frame else []
     return digest("space", scope, partition, embedder, *around)
-
-
-def _kind(what: str, error: type[Exception]) -> str:
-    """Faults of one kind are logged once."""
-    return f"{what}: {error.__name__}"

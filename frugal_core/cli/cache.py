@@ -35,7 +35,9 @@ Scope = Annotated[str | None, typer.Option(help="Entries of this scope; all scop
 Bound = Annotated[
     float, typer.Option(metavar="SHARE", help="The error bound that the cache is used with.")
 ]
-Partition = Annotated[str, typer.Option(help="What else shapes the answer.")]
+Partition = Annotated[
+    str | None, typer.Option(help="What else shapes the answer; any, if it is left out.")
+]
 
 _LENGTHS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -236,7 +238,7 @@ def serve_check(
     question: Annotated[str, typer.Argument(metavar="QUESTION")],
     location: Location = None,
     scope: Annotated[str, typer.Option(help="Whose cache is asked.")] = "",
-    partition: Partition = "",
+    partition: Partition = None,
     error_bound: Bound = 0.01,
     as_json: AsJson = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,15 +10,22 @@ if TYPE_CHECKING:
 
     from frugal_core.cache.decision import Verdict
     from frugal_core.cache.semantic import SemanticCache
+    from frugal_core.cache.store.base import Candidate, Vector
 
 _SERVED, _BELOW = "served", "score below the threshold"
 _FAR = "no question so far away is served"
 
 
-def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]:
-    """Whether a question would be served, by which layer, and why; nothing is counted or stored."""
+def check(cache: SemanticCache, question: str, partition: str | None = None) -> dict[str, Any]:
+    """Whether a question would be served, by which layer, and why; nothing is counted or stored.
+
+    Args:
+        cache: Where it would be looked up.
+        question: What would be asked.
+        partition: See `SemanticCache.lookup`; None for that which serves it best. Frameworks make
+            them of the model, its parameters and the history, and nobody knows them by name.
+    """
     from frugal_core.cache.asking import split
-    from frugal_core.cache.semantic import NEIGHBOURS
 
     certificate = cache.certificate()
     found: dict[str, Any] = {
@@ -30,27 +38,68 @@ def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]
         "why": "",
         "neighbours": [],
     }
-    exact = cache.rows.exact(cache.key(question, partition))
-    if exact is not None:
-        found |= {"served": True, "layer": "exact", "from": exact.question, "score": 1.0}
-        return found | {"why": "the same question is stored"}
     parts = split(question)
+    if partition is None:
+        known, spaces = _everywhere(cache, question, None if parts is None else parts[1])
+    else:
+        known = cache.rows.exact(cache.key(question, partition)) is not None
+        spaces = [] if parts is None else [cache.space(partition, parts[1])]
+    if known:
+        found |= {"served": True, "layer": "exact", "from": question, "score": 1.0}
+        return found | {"why": "the same question is stored"}
     if parts is None:
         return found | {"why": "it is not clear what is asked, or it has no words to be compared"}
-    asked, frame = parts
     if not certificate.serves:
         return found | {"why": certificate.sentence}
-    (vector,) = cache.embedder.embed([asked])
-    near = cache.rows.nearest(cache.space(partition, frame), vector, NEIGHBOURS)
+    (vector,) = cache.embedder.embed([parts[0]])
+    looked_up = [_lookup(cache, parts, vector, space) for space in spaces]
+    nothing = {
+        "why": f"nothing is stored in this scope{'' if partition is None else ' and partition'}"
+    }
+    return found | max(filter(None, looked_up), key=_how_good, default=nothing)
+
+
+def _everywhere(
+    cache: SemanticCache, question: str, frame: str | None
+) -> tuple[bool, Iterable[str]]:
+    """Whether a question is stored in any partition, and where others are, in the same frame."""
+    from frugal_core.cache.asking import split
+    from frugal_core.cache.store.base import Selection
+
+    spaces: dict[str, None] = {}  # a set that keeps the order
+    for entry in cache.rows.entries(Selection(scope=cache.scope)):
+        if entry.question == question:
+            return True, ()
+        if entry.space not in spaces and (parts := split(entry.question)) and parts[1] == frame:
+            spaces[entry.space] = None
+    return False, spaces
+
+
+def _lookup(
+    cache: SemanticCache, parts: tuple[str, str], vector: Vector, space: str
+) -> dict[str, Any] | None:
+    """What the semantic layer says in one space; None if there is nothing to compare."""
+    from frugal_core.cache.semantic import NEIGHBOURS
+    from frugal_core.cache.store.base import StoreError
+
+    try:
+        near = cache.rows.nearest(space, vector, NEIGHBOURS)
+    except StoreError:  # the vectors of another embedder have another length
+        near = []
+    if not near or not _is_same_embedder(cache, near[0], vector):
+        return None
+    certificate = cache.certificate()
+    asked, frame = parts
     trusted, verdict = cache.judged(asked, frame, near)
-    far = bool(near) and near[0].cosine < certificate.least_cosine
-    served = bool(near) and certificate.admits(verdict.score, near[0].cosine)
+    far = near[0].cosine < certificate.least_cosine
+    served = verdict.position is not None and certificate.admits(verdict.score, near[0].cosine)
     outcome = _SERVED if served else _FAR if far else _BELOW
     reasons = iter([_why(position, verdict, outcome) for position in range(len(trusted))])
+    neighbours = []
     for candidate in near:
         why = "reported wrong" if candidate.wrong else next(reasons)
         score = verdict.score if why == outcome else None
-        found["neighbours"].append(
+        neighbours.append(
             {
                 "question": candidate.question,
                 "cosine": candidate.cosine,
@@ -58,20 +107,26 @@ def check(cache: SemanticCache, question: str, partition: str) -> dict[str, Any]
                 "why": why,
             }
         )
-    if verdict.position is not None:
-        found |= {"score": verdict.score, "served": served}
+    found: dict[str, Any] = {"served": served, "neighbours": neighbours}
+    if verdict.position is None:
+        return found | {"why": "every neighbour is forbidden"}
+    found["score"] = verdict.score
     if served:
-        source = trusted[verdict.position or 0].question
-        found |= {"layer": "semantic", "from": source, "why": "score and guards"}
-    elif not near:
-        found["why"] = "nothing is stored in this scope and partition"
-    elif verdict.position is None:
-        found["why"] = "every neighbour is forbidden"
-    elif far:
-        found["why"] = _FAR
-    else:
-        found["why"] = "the score of the first that no guard forbids is below the threshold"
-    return found
+        source = trusted[verdict.position].question
+        return found | {"layer": "semantic", "from": source, "why": "score and guards"}
+    below = "the score of the first that no guard forbids is below the threshold"
+    return found | {"why": _FAR if far else below}
+
+
+def _is_same_embedder(cache: SemanticCache, stored: Candidate, vector: Vector) -> bool:
+    from frugal_core.cache.asking import asked_in
+
+    (again,) = cache.embedder.embed([asked_in(stored.question)])
+    return abs(float(again @ vector) - stored.cosine) < 0.01
+
+
+def _how_good(found: dict[str, Any]) -> tuple[bool, float]:
+    return found["served"], found["neighbours"][0]["cosine"]
 
 
 def _why(position: int, verdict: Verdict, outcome: str) -> str:

@@ -198,9 +198,10 @@ class Database:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("BEGIN IMMEDIATE")
                 break
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as error:
                 # The busy handler of SQLite does not wait for a change of the journal mode.
-                if time.monotonic() > deadline:
+                busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not busy or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
         if not self._is_ours(connection):

@@ -13,9 +13,10 @@ from frugal_core.cache.calibration import CacheCertificate, Evidence, certify
 from frugal_core.cache.calibration import shipped as shipped_evidence
 from frugal_core.cache.decision import Neighbour
 from frugal_core.cache.decision import shipped as shipped_decision
+from frugal_core.cache.faults import Faults
 from frugal_core.cache.store.gptcache_import import import_gptcache
 from frugal_core.embedding import MiniLM
-from frugal_core.errors import FrugalError, describe
+from frugal_core.errors import FrugalError
 
 _LOG = logging.getLogger("frugal_core")
 _SERVED, _REFUSED = 1.0, -1.0
@@ -64,7 +65,7 @@ class FrugalEvaluation:
         evidence = shipped_evidence().get(self.embedder.id, nothing)
         self._certificate = certify(evidence, error_bound, confidence)
         self._same_embedder: bool | None = None
-        self._faults: set[str] = set()
+        self._faults = Faults()
 
     def certificate(self) -> CacheCertificate:
         """How often a served answer may be wrong, and on how many decisions that rests."""
@@ -82,9 +83,7 @@ class FrugalEvaluation:
         try:
             return _SERVED if self._serves(src_dict, cache_dict) else _REFUSED
         except Exception as error:
-            if type(error).__name__ not in self._faults:
-                self._faults.add(type(error).__name__)
-                _LOG.warning("the cache does without: %s", describe(error))
+            self._faults.tell("evaluation", error)
             return _REFUSED
 
     def range(self) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,16 @@ from frugal_core.cache.exchange import exported, import_lines
 from frugal_core.cache.store.sqlite import SQLiteStore
 from frugal_core.cli import cache_location
 from frugal_core.cli.cache_check import check
+from frugal_core.embedding import MiniLM
 from tests.unit_tests.core.test_cli import refused, run
 
 ASKED, STORED = "what is the best way to learn python", "What is the best way to learn Python?"
 COMMANDS = ("stats", "list", "purge", "export", "import", "serve-check")
+
+
+def backwards(texts: list[str]) -> Any:
+    """Vectors of another embedder that are as long as the default's."""
+    return MiniLM().embed([text[::-1] for text in texts])
 
 
 @pytest.fixture
@@ -329,6 +336,22 @@ class TestServeCheck:
         with SemanticCache(path) as cache:
             hit = cache.lookup(question)
         assert call("serve-check", question)["layer"] == (hit and hit.layer)
+
+    def test_what_frameworks_have_stored_is_found_without_naming_its_partition(
+        self, path: Path, call: Callable[..., dict[str, Any]]
+    ) -> None:
+        with SemanticCache(path, scope="app") as cache:
+            cache.store("How do I learn to cook?", 1, partition="digest of a model")
+            cache.store(STORED, 1, partition="digest of another")
+        with SemanticCache(path, scope="app", embed=backwards) as cache:
+            cache.store("What is the best way to learn python quickly?", 1)
+        scoped = partial(call, "serve-check", "--scope", "app")
+        found = scoped(ASKED)
+        assert (found["layer"], found["from"]) == ("semantic", STORED)
+        assert [near["question"] for near in found["neighbours"]] == [STORED]
+        assert scoped(STORED)["layer"] == "exact"
+        assert not scoped("How do I learn Rust?")["served"]
+        assert not scoped(STORED, "--partition", "digest of a model")["served"]
 
     def test_the_score_is_that_of_the_lookup(self) -> None:
         """What else is near has a say in it."""

@@ -110,6 +110,9 @@ def test_parameters(parameters: str, by_meaning: bool) -> None:
     warm = '{"kwargs": {"temperature": 0.9}}---'
     assert not read(question, llm_string=warm + "[]").by_meaning
     assert read(question, llm_string=warm + "[('temperature', 0.1)]").by_meaning
+    tiers = '{"tiers": [{"temperature": 0.9}, {"temperature": 0}]}---'
+    assert not read(question, llm_string=tiers + "[]").by_meaning, "the first may answer"
+    assert read(question, llm_string=tiers + "[('temperature', 0)]").by_meaning
 
 
 def test_other_prompts() -> None:

@@ -167,6 +167,9 @@ def test_too_many_wrong_reports_make_it_stricter(store: SQLiteStore) -> None:
     feedback.keep("reported", [(high, True)] * 7)
     found = feedback.certificate()
     assert found.threshold > before and "stricter" in found.about
+    (evidence,) = shipped().values()
+    hits = evidence.scores >= found.threshold
+    assert (found.hits, found.wrong) == (hits.sum(), evidence.wrong[hits].sum())
 
 
 def test_enough_reports_are_evidence_that_can_only_tighten(store: SQLiteStore) -> None:

@@ -15,6 +15,7 @@ import pytest
 from frugal_core.arrays import Floats
 from frugal_core.cache import Hit, SemanticCache, Turn
 from frugal_core.cache.decision import Decision, Neighbour, Verdict
+from frugal_core.cache.faults import Faults
 from frugal_core.cache.store.base import Candidate, StoreError
 from frugal_core.cache.store.sqlite import SQLiteStore
 from frugal_core.errors import FrugalError
@@ -419,13 +420,26 @@ def test_a_store_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) ->
             cache.store("q", 1)
             assert cache.lookup("q") is None
             assert cache.get_or_compute("q", lambda: "computed") == "computed"
-    assert caplog.text.count("(store)") == 1 and caplog.text.count("(lookup)") == 1
+        cache.close()
+    assert caplog.text.count("the disk is full") == 1, "whatever was tried when it happened"
 
 
 def test_closing_what_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
     with SemanticCache(Failing()) as cache:
         cache.lookup("q")
-    assert caplog.text.count("(close)") == 1
+    assert caplog.text.count("the disk is full") == 1
+
+
+def test_another_fault_is_told_and_all_in_all_not_too_many(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    faults = Faults()
+    for number in range(300):
+        faults.tell("lookup", StoreError(f"the disk is full, {number} bytes left"))
+        faults.tell("lookup", OSError("the disk is full, 7 bytes left"))
+        faults.tell("lookup", StoreError("the disk is full of " + "x" * number))
+    assert caplog.text.count("bytes left") == 2
+    assert 2 < len(caplog.records) < 100
 
 
 def test_closing_twice_says_nothing(caplog: pytest.LogCaptureFixture) -> None:

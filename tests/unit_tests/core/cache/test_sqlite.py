@@ -195,6 +195,25 @@ def test_a_full_disk_is_an_error_and_nothing_is_lost(path: Path) -> None:
     assert SQLiteStore(path).count(Selection()) == 2
 
 
+def test_a_disk_that_is_full_from_the_start_is_an_error_at_once(path: Path) -> None:
+    program = (
+        "import resource, sys, time\n"
+        "from frugal_core.cache.store.base import StoreError\n"
+        "from frugal_core.cache.store.sqlite import SQLiteStore\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "started = time.monotonic()\n"
+        "try:\n"
+        "    SQLiteStore(sys.argv[1]).lease('key', 'owner', 1)\n"
+        "except StoreError as error:\n"
+        "    print('refused', time.monotonic() - started)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    )
+    refused, seconds = run.stdout.split()
+    assert refused == "refused" and float(seconds) < 2
+
+
 def test_what_may_not_be_written_can_still_be_read(path: Path) -> None:
     filled(path)
     store = SQLiteStore(path)
