@@ -35,20 +35,13 @@ from benchmarks.question_pairs import NEIGHBOURS, Lookup, Pair, Texts, load, nei
 from benchmarks.request_streams import (
     REQUESTS,
     STREAMS,
-    Policy,
     as_labelled,
     as_read,
-    as_shipped,
+    by_cache,
     by_cosine,
-    by_decision,
     errors_of,
     figures,
-    fixed,
-    replay,
     requests,
-)
-from benchmarks.request_streams import (
-    judged as judged_meanwhile,
 )
 from frugal_core.arrays import Bools, Floats, Ints
 from frugal_core.cache.calibration import Evidence, certify
@@ -70,8 +63,8 @@ EDITS_AT = 0.30
 """Share of right hits at which false hits on edits are counted."""
 STREAM_ERRORS = 0.01
 CERTIFIED = {
-    "as shipped": (as_shipped, False, (0.01, 0.02, 0.03)),
-    "judged meanwhile": (judged_meanwhile, True, (0.01, 0.015, 0.02)),
+    "as shipped": (False, (0.01, 0.02, 0.03)),
+    "judged meanwhile": (True, (0.01, 0.015, 0.02)),
 }
 """A bound holds with 95 % confidence on hard pairs: on most streams there are fewer errors."""
 
@@ -234,14 +227,12 @@ def streams(
 ) -> tuple[list[dict[str, Any]], Counter[tuple[str, str]]]:
     """Figures of every policy on every kind of stream; what cosine .90 does wrong on A."""
     texts = half.texts
-    pairs = half.fitted[AS_LABELLED].evidence
-    decision, cosine = by_decision(texts, half.decide), by_cosine(texts)
-    policies = {"exact layer alone": Policy(cosine, partial(fixed, np.inf))}
-    for what, (certified, judge, bounds) in CERTIFIED.items():
+    ours = partial(by_cache, texts, half.decide, half.fitted[AS_LABELLED].evidence)
+    policies = {"exact layer alone": by_cosine(texts, np.inf)}
+    for what, (judge, bounds) in CERTIFIED.items():
         for bound in bounds:
-            threshold = partial(certified, pairs, bound)
-            policies[f"{what}, {100 * bound:g} %"] = Policy(decision, threshold, judge)
-    policies |= {what: Policy(cosine, partial(fixed, value)) for what, value in PEERS.items()}
+            policies[f"{what}, {100 * bound:g} %"] = ours(judge, bound)
+    policies |= {what: by_cosine(texts, value) for what, value in PEERS.items()}
     found = []
     errors: Counter[tuple[str, str]] = Counter()
     for name, (least, power) in STREAMS.items():
@@ -251,7 +242,7 @@ def streams(
         for seed, (how, same) in product(seeds, labels.items()):
             asked = requests(texts, half.unseen[AS_LABELLED].lookups, least, power, seed)
             for what, policy in policies.items():
-                replayed = list(replay(asked, policy, same))
+                replayed = list(policy(asked, same))
                 found.append({"stream": name + how, "what": what, **figures(replayed, same)})
                 if name.startswith("A") and not how and what == PLAIN:
                     errors += errors_of(texts, replayed, same)

@@ -24,6 +24,10 @@ class StoreError(FrugalError):
     """A store that cannot be read or written, or an entry it cannot hold; a cache does without."""
 
 
+class ClosedStoreError(StoreError):
+    """A store that was let go of."""
+
+
 def unit(vector: Floats | Vector) -> Vector:
     """A vector as stores compare it.
 

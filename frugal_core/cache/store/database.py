@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from frugal_core.cache.store.base import StoreError
+from frugal_core.cache.store.base import ClosedStoreError, StoreError
 
 MEMORY = ":memory:"
 _APPLICATION = 0x46524743
@@ -174,12 +174,12 @@ class Database:
 
     def _usable(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
         if self._closed or connection is None:
-            raise StoreError(f"the store {self.path} is closed")
+            raise ClosedStoreError(f"the store {self.path} is closed")
         return connection
 
     def _open(self) -> sqlite3.Connection:
         if self._closed:
-            raise StoreError(f"the store {self.path} is closed")
+            raise ClosedStoreError(f"the store {self.path} is closed")
         if self.path != MEMORY:
             _make(self.path)
         connection = sqlite3.connect(

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from frugal_core.arrays import Ints
-from frugal_core.cache.store.base import StoreError, Vector
+from frugal_core.cache.store.base import ClosedStoreError, StoreError, Vector
 
 LARGE = 2000
 _REBUILD = 3
@@ -143,6 +143,8 @@ class View:
         size = len(self)
         try:
             index, last = _Faiss.learned(self._rows)
+        except ClosedStoreError:
+            return
         except StoreError as error:
             _log.warning("neighbours are looked for slowly, the index was not built: %s", error)
             self._built = size

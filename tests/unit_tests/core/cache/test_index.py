@@ -5,8 +5,9 @@ from typing import Any
 
 import faiss
 import numpy as np
+import pytest
 
-from frugal_core.cache.store.base import Vector
+from frugal_core.cache.store.base import ClosedStoreError, StoreError, Vector
 from frugal_core.cache.store.index import Page, View
 
 TOPICS = 300
@@ -50,3 +51,20 @@ def test_lists_are_learned_from_rows_of_every_kind_though_they_repeat() -> None:
     assert index.nlist == 512
     near = (rows.topics @ centres.T).max(axis=1) > 0.9
     assert near.mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("error", "warnings"), [(ClosedStoreError("closed"), 0), (StoreError("the disk is gone"), 1)]
+)
+def test_a_store_that_is_closed_meanwhile_is_no_fault(
+    error: StoreError, warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unlearnable(Repeating):
+        def count(self) -> int:
+            raise error
+
+    rows = Unlearnable(3000)
+    view = View(rows)
+    assert view.search(rows.vectors[7], 1) == [8]
+    view.settle()
+    assert len(caplog.records) == warnings
