@@ -18,6 +18,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -30,6 +31,8 @@ from frugal_core.cache.calibration import Evidence
 from frugal_core.cache.decision import Decision
 
 REQUESTS = 4000
+SECONDS = 0.25
+"""Between them."""
 STREAMS = {
     "A: clusters of 4 and more, Zipf 1.0": (4, 1.0),
     "B: all clusters, Zipf .8": (1, 0.8),
@@ -93,7 +96,7 @@ class Vectors:
 
 
 class Fitted(SemanticCache):
-    """The cache, with another decision than the package's.
+    """The cache, with another decision than the package's, and a judge who answers at once.
 
     Args:
         decide: Fitted without the questions that are asked.
@@ -103,10 +106,21 @@ class Fitted(SemanticCache):
     def __init__(self, decide: Decision, **settings: Any) -> None:
         super().__init__(":memory:", **settings)
         self._decide = decide
+        self._sample.submit = lambda act: act()  # type: ignore[method-assign]  # not in a thread
 
     @property
     def decision(self) -> Decision:
         return self._decide
+
+
+class Clock:
+    """Time that passes with requests alone, so that every run is the same."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
 
 
 def by_cache(
@@ -126,9 +140,11 @@ def by_cache(
         def judge(question: str, _: str, answer: int) -> bool:
             return same(texts.row[question], answer)
 
+        clock = Clock()
         with (
             patch.object(feedback, "shipped", lambda: {Vectors.id: evidence}),
-            patch.object(feedback, "_REFRESH", 0.02),  # so many requests take hours, not seconds
+            patch.object(feedback, "time", clock),
+            patch.object(feedback, "random", Random(0)),
             Fitted(
                 decide,
                 error_bound=error_bound,
@@ -138,6 +154,7 @@ def by_cache(
             ) as cache,
         ):
             for row in asked:
+                clock.seconds += SECONDS
                 hit = cache.lookup(texts.texts[row])
                 if hit is None:
                     cache.store(texts.texts[row], row)

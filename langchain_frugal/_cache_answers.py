@@ -64,8 +64,8 @@ class Generations:
         for generation in generations:
             message = getattr(generation, "message", None)
             if message is None:
-                ended = (generation.generation_info or {}).get("finish_reason")
-                message = AIMessage(generation.text, response_metadata={"finish_reason": ended})
+                ended = dict(generation.generation_info or {})
+                message = AIMessage(generation.text, response_metadata=ended)
                 packed.append({"text": generation.text, "info": plain(generation.generation_info)})
             else:
                 if isinstance(message, AIMessageChunk):

@@ -169,7 +169,7 @@ def _servers() -> list[tuple[str, str]]:
 
 def _largest(parameter: re.Pattern[str], llm_string: str) -> float | None:
     """A parameter that the call gives, else the largest of its model's: a cascade has several."""
-    model, _, call = llm_string.partition("---[")
+    model, _, call = llm_string.rpartition("---[")
     for part in (call, model):
         if numbers := [float(n) for n in parameter.findall(part) if _is_float(n)]:
             return max(numbers)

@@ -106,7 +106,8 @@ def _ended(response: Response, choice: Any) -> str:
     for holder in (choice, response.raw, response.additional_kwargs, _beside(response)):
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
             if ended := _get(holder, name):
-                return str(getattr(ended, "name", ended))
+                said = getattr(ended, "value", ended)
+                return said if isinstance(said, str) else str(getattr(ended, "name", ended))
     # OpenAI's Responses API names an end only if it came too early; a stream's in its last event.
     whole = _get(response.raw, "response") or response.raw
     return str(_get(_get(whole, "incomplete_details"), "reason") or "")

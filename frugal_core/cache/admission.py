@@ -13,6 +13,7 @@ from typing import Literal
 
 from frugal_core.answers import Answer
 from frugal_core.cache.asking import asked_in
+from frugal_core.cache.refusals import refuses
 
 _LOG = logging.getLogger("frugal_core")
 
@@ -26,33 +27,6 @@ _ACTS = re.compile(
 )
 _OBSERVES = re.compile(r"\A\s*Observation:", re.IGNORECASE)
 _SCHEMA = re.compile(r"\bJSON schema (?:to follow|below)\b", re.IGNORECASE)
-_CANNOT = re.compile(
-    r"""\W*(?:
-        (?:
-            (?:(?:i'm|i\ am)\ )?(?:so|very|really|truly)?\ ?sorry|i\ apologi[sz]e|my\ apologies
-            |unfortunately|as\ an?\ [^.!?\n]{0,50}|i\ (?:understand|appreciate)\b[^.!?\n]{0,80}
-        )?
-        [\s,.;:–—-]*(?:(?:but|however)[\s,]+)?
-        (?:i|we)\ ?(?:'m|\ am|'re|\ are|\ have\ to|\ must|\ need\ to)?\ ?(?:
-            can't|can\ ?not|could\ not|couldn't|won't|will\ not|would\ not|decline|refuse
-            |unable|not\ (?:able|allowed|permitted|willing|comfortable|going)
-        )
-        [^.!?\n]{0,40}\b(?:
-            help|helping|assist|assisting|provide|providing|answer|comply|fulfill?|do|share|sharing
-            |discuss|discussing|engage|engaging|create|creating|generate|generating|write|writing
-            |support|offer|give|giving|respond|process|complete|continue|participate|produce|tell
-            |comment|advise|request
-        )\b
-    |es\ tut\ mir\ [^.!?\n]{0,12}leid\b[^.!?\n]{0,80}\bnicht\b
-    |(?:je\ suis\ )?(?:vraiment\ )?désolée?\b[^.!?\n]{0,40}\bne\ (?:peux|puis)\b
-    |lo\ siento\b[^.!?\n]{0,30}\bno\ puedo\b
-    |mi\ dispiace\b[^.!?\n]{0,30}\bnon\ posso\b
-    |(?:desculpe|sinto\ muito|lamento)\b[^.!?\n]{0,30}\bnão\ posso\b
-    |(?:很?抱歉|对不起|對不起)[^。！？\n]{0,30}(?:无法|無法|不能)
-    |(?:申し訳|すみません)[^。！？\n]{0,60}(?:できません|できかねます)
-    )""",
-    re.IGNORECASE | re.VERBOSE,
-)
 _SHORT = 6
 """Words; a shorter follow-up rarely says what it is about."""
 _LEANING = re.compile(
@@ -120,8 +94,7 @@ def unfit(answer: Answer) -> str | None:
     if not answer.finished:
         _tell_of(answer.ended[:40])
         return f"it ended for {answer.ended!r}"
-    refuses = _CANNOT.match(answer.text.replace("\u2019", "'"))
-    return "a refusal in words" if refuses else None
+    return "a refusal in words" if refuses(answer.text) else None
 
 
 @lru_cache(maxsize=64)  # once for each

@@ -193,7 +193,7 @@ class Calls(Generic[T]):
                     asked.question, packed, asked.partition, self._tags, semantic=by_meaning
                 )
         except Exception as error:
-            self._faults.tell("the model is asked", error)
+            self._faults.tell("call", error)
         finally:
             for flight in flying:
                 self._finish(flight)
@@ -331,7 +331,7 @@ class Calls(Generic[T]):
         if flight is not None and flight.owner == owner:
             self.cache.threads.aside(lambda: self._finish(flight))
         if error is not None:
-            self._faults.tell("the model is asked", error)
+            self._faults.tell("call", error)
 
 
 def _key(lane: Lane, asked: Asked) -> _Key:

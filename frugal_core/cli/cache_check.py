@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from frugal_core.cache.calibration import CacheCertificate
     from frugal_core.cache.decision import Verdict
     from frugal_core.cache.semantic import SemanticCache
     from frugal_core.cache.store.base import Candidate, Vector
 
 _SERVED, _BELOW = "served", "score below the threshold"
 _FAR = "no question so far away is served"
+_PARTITIONS = 50  # that are looked into, those with the nearest questions
 
 
 def check(cache: SemanticCache, question: str, partition: str | None = None) -> dict[str, Any]:
@@ -52,11 +54,11 @@ def check(cache: SemanticCache, question: str, partition: str | None = None) -> 
     if not certificate.serves:
         return found | {"why": certificate.sentence}
     (vector,) = cache.embedder.embed([parts[0]])
-    looked_up = [_lookup(cache, parts, vector, space) for space in spaces]
-    nothing = {
-        "why": f"nothing is stored in this scope{'' if partition is None else ' and partition'}"
-    }
-    return found | max(filter(None, looked_up), key=_how_good, default=nothing)
+    near = _neighbours(cache, spaces, vector)
+    verdicts = [_verdict(cache, certificate, parts, candidates) for candidates in near]
+    where = "this scope" if partition is None else "this scope and partition"
+    nothing = {"why": f"nothing that it can be compared with is stored in {where}"}
+    return found | max(verdicts, key=lambda verdict: verdict["served"], default=nothing)
 
 
 def _everywhere(
@@ -75,20 +77,43 @@ def _everywhere(
     return False, spaces
 
 
-def _lookup(
-    cache: SemanticCache, parts: tuple[str, str], vector: Vector, space: str
-) -> dict[str, Any] | None:
-    """What the semantic layer says in one space; None if there is nothing to compare."""
+def _neighbours(
+    cache: SemanticCache, spaces: Iterable[str], vector: Vector
+) -> list[list[Candidate]]:
+    """The neighbours in each space, the nearest first; without those of other embedders.
+
+    Raises:
+        StoreError: There are spaces, but none can be searched.
+    """
+    from frugal_core.cache.asking import asked_in
     from frugal_core.cache.semantic import NEIGHBOURS
     from frugal_core.cache.store.base import StoreError
 
-    try:
-        near = cache.rows.nearest(space, vector, NEIGHBOURS)
-    except StoreError:  # the vectors of another embedder have another length
-        near = []
-    if not near or not _is_same_embedder(cache, near[0], vector):
-        return None
-    certificate = cache.certificate()
+    found, failed = [], None
+    for space in spaces:
+        try:
+            found.append(cache.rows.nearest(space, vector, NEIGHBOURS))
+        except StoreError as error:  # another embedder's vectors may have another length
+            failed = error
+    if failed is not None and not any(found):
+        raise failed
+    found = sorted(filter(None, found), key=lambda near: -near[0].cosine)[:_PARTITIONS]
+    nearest = list({asked_in(near[0].question) for near in found})
+    again = dict(zip(nearest, cache.embedder.embed(nearest), strict=True))
+    return [
+        near
+        for near in found
+        if abs(float(again[asked_in(near[0].question)] @ vector) - near[0].cosine) < 0.01
+    ]
+
+
+def _verdict(
+    cache: SemanticCache,
+    certificate: CacheCertificate,
+    parts: tuple[str, str],
+    near: Sequence[Candidate],
+) -> dict[str, Any]:
+    """What the semantic layer says of the neighbours in one space."""
     asked, frame = parts
     trusted, verdict = cache.judged(asked, frame, near)
     far = near[0].cosine < certificate.least_cosine
@@ -116,17 +141,6 @@ def _lookup(
         return found | {"layer": "semantic", "from": source, "why": "score and guards"}
     below = "the score of the first that no guard forbids is below the threshold"
     return found | {"why": _FAR if far else below}
-
-
-def _is_same_embedder(cache: SemanticCache, stored: Candidate, vector: Vector) -> bool:
-    from frugal_core.cache.asking import asked_in
-
-    (again,) = cache.embedder.embed([asked_in(stored.question)])
-    return abs(float(again @ vector) - stored.cosine) < 0.01
-
-
-def _how_good(found: dict[str, Any]) -> tuple[bool, float]:
-    return found["served"], found["neighbours"][0]["cosine"]
 
 
 def _why(position: int, verdict: Verdict, outcome: str) -> str:

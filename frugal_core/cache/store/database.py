@@ -50,6 +50,14 @@ def _make(path: str) -> None:
             raise StoreError(f"{path} is not a file")
 
 
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+
+
+def _code(error: Exception) -> int:
+    """SQLite's number for what happened; 0 if it says none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
 class Database:
     """Two connections to one file: readers never wait for a writer, nor for another process's.
 
@@ -200,8 +208,7 @@ class Database:
                 break
             except sqlite3.OperationalError as error:
                 # The busy handler of SQLite does not wait for a change of the journal mode.
-                busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-                if not busy or time.monotonic() > deadline:
+                if _code(error) not in _BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
         if not self._is_ours(connection):
@@ -244,8 +251,7 @@ class Database:
             return self.damaged("its tables are not readable")
         if isinstance(error, OSError):
             return StoreError(f"cannot use {self.path}: {error.strerror or error}")
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        if _code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             return self.damaged(str(error))
         return StoreError(f"cannot use {self.path}: {error}")
 

@@ -318,7 +318,7 @@ class TestServeCheck:
     @pytest.mark.parametrize(
         ("arguments", "why"),
         [
-            (["Why is the sky blue?", "--partition", "empty"], "nothing is stored"),
+            (["Why is the sky blue?", "--partition", "empty"], "nothing that it can be"),
             ([" "], "no words to be compared"),
             ([ASKED, "--error-bound", "0"], "nothing is served by meaning"),
         ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from frugal_core.answers import Answer
@@ -60,6 +62,10 @@ def test_answers() -> None:
         "Unfortunately, I am unable to answer this.",
         "I apologize, but I must decline to share that.",
         "I won't help with this.",
+        "I'm sorry, but as an AI language model, I cannot provide that.",
+        "I apologize for the confusion, but I can't share this information.",
+        "I'm afraid I can't help with that.",
+        "Leider kann ich dabei nicht helfen.",
         "Es tut mir leid, aber dabei kann ich nicht helfen.",
         "Je suis désolé, mais je ne peux pas répondre.",
         "Lo siento, pero no puedo ayudarte con eso.",
@@ -78,13 +84,38 @@ def test_refusals_in_words_are_not_kept(text: str) -> None:
         "You cannot help with that before the age of 18.",
         "Sorry is a song by Justin Bieber; the chorus goes like this.",
         "Unfortunately, the museum is closed on Mondays.",
+        "Unfortunately, we cannot offer refunds on digital goods.",
+        "I can't give legal advice, but in general a tenant must give three months' notice.",
+        "I can't see any problem: your code will produce the right output.",
+        "I can't wait to help you plan! Day 1: Louvre.",
+        "I can't help but notice that the second line is longer.",
+        "As an admin, I am not allowed to create users in another tenant.",
+        "We won't share your data with third parties.",
+        '"I can\'t answer that" is "No puedo responder a eso" in Spanish.',
+        "I can't answer that = No puedo responder a eso",
+        "Es tut mir leid zu hören, dass das Paket nicht ankam. Gehen Sie auf Bestellungen.",
+        "很抱歉，超过30天的商品无法退款。",
     ],
 )
 def test_other_answers_are_kept(text: str) -> None:
     assert unfit(Answer(text, ended="stop")) is None
 
 
-@pytest.mark.parametrize("ended", ["", "stop", "STOP", "end_turn", "eos_token", "stopstop"])
+@pytest.mark.parametrize("text", [" " * 4000, "." * 4000, "but " * 1000, "As an AI " + "a " * 2000])
+def test_no_answer_takes_long_to_read(text: str) -> None:
+    started = time.process_time()
+    for length in (399, 4000):
+        assert unfit(Answer(text[:length] + "x", ended="stop")) is None
+    assert time.process_time() - started < 0.1
+
+
+ENDS = (
+    "stop STOP end_turn eos_token stopstop FINISH_REASON_UNSPECIFIEDSTOP FinishReason.STOP 1 "
+    "normalnormal stopped nullstop tool_calls"
+)
+
+
+@pytest.mark.parametrize("ended", ["", *ENDS.split()])
 def test_what_came_to_its_end_is_kept(ended: str) -> None:
     assert unfit(Answer("Paris", ended=ended)) is None
 

@@ -199,6 +199,8 @@ def test_what_is_not_packed() -> None:
     assert NOT_KEPT.pack([]) == (None, "none")
     cut = Generation(text="so", generation_info={"finish_reason": "length"})
     assert NOT_KEPT.pack([Generation(text="fine"), cut])[1] == "none"
+    cut = Generation(text="so", generation_info={"done_reason": "length"})  # as OllamaLLM says
+    assert NOT_KEPT.pack([cut])[1] == "none"
 
 
 @pytest.mark.parametrize(
