@@ -31,7 +31,6 @@ WITHHELD = frozenset(
 )
 """What providers call an end for reasons of policy."""
 
-
 _FINISHED = re.compile(
     r"""(?:finishreason\.)?(?:
         stop|stopped|stop_sequence|stop_before|end_turn|end_token|eos|eos_token|end_of_text
@@ -41,8 +40,8 @@ _FINISHED = re.compile(
     )+""",
     re.VERBOSE,
 )
-_UNSAID = re.compile("finish_reason_unspecified|null|none")
 """What providers call an end where the model was done."""
+_UNSAID = re.compile("finish_reason_unspecified|null|none")
 
 
 @dataclass(frozen=True, slots=True)
