@@ -35,7 +35,7 @@ from frugal_core.cache.calibration import (
 from frugal_core.cache.counting import Counts, note_of, totalled
 from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.partition import digest
-from frugal_core.cache.store.base import Store
+from frugal_core.cache.store.base import Store, StoreError
 
 Kind = Literal["given", "judged", "reported"]
 Note = tuple[float, bool]
@@ -91,10 +91,25 @@ class Feedback:
         self._flushed_at = time.monotonic()
 
     def certificate(self) -> CacheCertificate:
-        """What holds now."""
+        """What holds, as known a moment ago: lookups cannot read all feedback each time."""
         with self._lock:
             if self._certificate is None or time.monotonic() - self._read_at > _REFRESH:
                 self._refresh()
+            assert self._certificate is not None
+            return self._certificate
+
+    def latest_certificate(self) -> CacheCertificate:
+        """What holds now; what was known last if the store cannot be read.
+
+        Raises:
+            StoreError: The store cannot be read, and nothing is known.
+        """
+        with self._lock:
+            try:
+                self._refresh()
+            except StoreError:
+                if self._certificate is None:
+                    raise
             assert self._certificate is not None
             return self._certificate
 

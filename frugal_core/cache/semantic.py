@@ -251,7 +251,7 @@ class SemanticCache:
 
     def certificate(self) -> CacheCertificate:
         """How often the semantic layer may be wrong, and on how many decisions that rests."""
-        return self._feedback.certificate()
+        return self._feedback.latest_certificate()
 
     def calibrate(self, pairs: Sequence[tuple[str, str, bool]]) -> CacheCertificate:
         """Judge an embedder of your own on labelled pairs; what they show replaces the shipped.

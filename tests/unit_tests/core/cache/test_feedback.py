@@ -157,6 +157,18 @@ def after(feedback: Feedback, **events: int) -> CacheCertificate:
     return feedback.certificate()
 
 
+def test_the_latest_certificate_knows_the_latest_lookups(store: SQLiteStore) -> None:
+    feedback = fresh(store)
+    before = feedback.certificate()
+    feedback.count({"lookup": 600, "exact": 400})
+    assert feedback.certificate() is before, "lookups take what was known a moment ago"
+    latest = feedback.latest_certificate()
+    assert latest.share < 1 and latest.threshold < before.threshold
+    assert feedback.certificate() is latest
+    store.close()
+    assert feedback.latest_certificate() is latest, "what was known last"
+
+
 def test_too_many_wrong_reports_make_it_stricter(store: SQLiteStore) -> None:
     feedback = fresh(store)
     before = feedback.certificate().threshold
