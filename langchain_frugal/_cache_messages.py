@@ -12,7 +12,7 @@ from typing import Any
 from langchain_core.load import dumps
 from langchain_core.messages import BaseMessage
 
-from frugal_core.cache.admission import stands_for_itself, wants_schema
+from frugal_core.cache.admission import stands_for_itself, wants_schema, works_on_wording
 from frugal_core.cache.answers import numbered
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
@@ -64,7 +64,11 @@ def asked(prompt: str, llm_string: str) -> Asked:
         return Asked(prompt, partition, stands_for_itself(prompt, **how))
     ids = [call.get("id") for message in messages for call in message.get("tool_calls") or []]
     sent = numbered([_sent(message) for message in messages], ids)
-    how["constrained"] = how["constrained"] or wants_schema(prompt)
+    how["constrained"] = (
+        how["constrained"]
+        or wants_schema(prompt)
+        or any(works_on_wording(_masked(m["content"])[0]) for m in sent if m["type"] == "system")
+    )
     last = max((i for i, m in enumerate(sent) if m.get("type") == "human"), default=len(sent) - 1)
     question, masked = _masked(sent[last].get("content"))
     by_meaning = sent[last].get("type") == "human" and last == len(sent) - 1

@@ -9,9 +9,11 @@ is. What belongs to no run goes to the global cache that was there before.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from abc import abstractmethod
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -22,6 +24,8 @@ from langchain_core.messages import BaseMessage
 
 from frugal_core.cache.calls import Asked, Calls
 from langchain_frugal._cache_messages import asked
+
+_LOG = logging.getLogger("frugal_core")
 
 
 class StreamCache(BaseCache):
@@ -115,16 +119,29 @@ _OPEN: WeakValueDictionary[tuple[Calls[Any], UUID], Run] = WeakValueDictionary()
 
 def open_run(run: Run) -> None:
     """Make a run known to what happens next in this context."""
-    before = tuple(earlier for earlier in _RUNS.get() if earlier.alive)
+    before = tuple(r for r in _RUNS.get() if r.alive or r.run_id == run.run_id)
     for earlier in reversed(before):
         if earlier.run_id == run.run_id:
-            earlier.alive = False  # two callbacks on one run: the last one wins
+            # Two callbacks on one run: the last one wins. Which one that is, nobody sees, so that
+            # of two scopes none is served.
+            earlier.alive = False
+            if earlier.calls.cache.scope != run.calls.cache.scope:
+                run.alive = False
+                _tell_of_scopes()
         elif run.batch_size > 1 and earlier.calls is run.calls and _takes(earlier, run):
             run.batch = earlier.batch
             run.batch.append(run)
             break
     _RUNS.set((*before, run))
     _OPEN[run.calls, run.run_id] = run
+
+
+@cache
+def _tell_of_scopes() -> None:
+    _LOG.warning(
+        "a call has two semantic caches as callbacks, of different scopes: it is not cached; give "
+        "each call one of them"
+    )
 
 
 def ended_run(calls: Calls[Any], run_id: UUID) -> Run | None:

@@ -103,7 +103,8 @@ class SemanticCacheCallback(LangChainControls, BaseCallbackHandler):
     callback), nor plain `LLM`s, which look up before they tell a callback: use `FrugalCache` there.
 
     Where it first runs it becomes LangChain's global cache; one that is set answers all other runs
-    as before. Where several are callbacks of one run, the last one serves it.
+    as before. Where several are callbacks of one run, the last one serves it, or none if they have
+    different scopes.
 
     Args:
         location, ...: See `CacheControls`: error_bound, scope, embed, ttl, confidence, max_entries,

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables.config import ensure_config
 from langchain_core.runnables.configurable import DynamicRunnable
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from frugal_core.cache.calls import Asked
+from frugal_core.cache.calls import Asked, Calls
 from langchain_frugal._cache_answers import LangChainControls
-from langchain_frugal._cache_messages import asked, prompt_of
+from langchain_frugal._cache_messages import asked
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -28,9 +26,9 @@ class SemanticCacheMiddleware(LangChainControls, AgentMiddleware[Any, Any, Any])
     """A cache for the model calls of one agent, without anything global.
 
     What is served is described at `FrugalCache`; here as there, with tools bound, only the very
-    same prompts are. Unlike `SemanticCacheCallback` it is part of the agent and not of a run, and a
-    hit is no run of a model: callbacks and tracers do not see it. Calls with a `response_format`
-    are not cached, because the parsed response cannot be kept as JSON.
+    same prompts are. It looks up what the model is asked in the end, whatever other middlewares
+    have made of it; it is passed by where one that comes later chooses another model. Calls with a
+    `response_format` are not cached, because the parsed response cannot be kept as JSON.
 
     Args:
         location, ...: See `CacheControls`: error_bound, scope, embed, ttl, confidence, max_entries,
@@ -54,18 +52,11 @@ class SemanticCacheMiddleware(LangChainControls, AgentMiddleware[Any, Any, Any])
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any]:
         """Answer a model call from the cache, or keep the answer of the model."""
-        prompt = _asked(request)
-        if prompt is None:
-            return handler(request)
-        if found := self._calls.lookup(prompt):
-            return _response(found[0])
+        slot = _Slot(self._calls)
         try:
-            response = handler(request)
-        except BaseException:
-            self._calls.give_up(prompt)
-            raise
-        self._calls.update(prompt, _generations(response))
-        return response
+            return handler(_through(request, slot))
+        finally:
+            slot.close()
 
     async def awrap_model_call(
         self,
@@ -73,34 +64,69 @@ class SemanticCacheMiddleware(LangChainControls, AgentMiddleware[Any, Any, Any])
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
         """See `wrap_model_call`."""
-        prompt = _asked(request)
-        if prompt is None:
-            return await handler(request)
-        if found := await self._calls.alookup(prompt):
-            return _response(found[0])
+        slot = _Slot(self._calls)
         try:
-            response = await handler(request)
-        except BaseException:
-            self._calls.give_up(prompt)
-            raise
-        await self._calls.aupdate(prompt, _generations(response))
-        return response
+            return await handler(_through(request, slot))
+        finally:
+            slot.close()
 
 
-def _asked(request: ModelRequest[Any]) -> Asked | None:
-    """The prompt of a model call; None if it is not to be cached."""
+class _Slot(BaseCache):
+    """The cache of one model call, which may be tried several times.
+
+    Args:
+        calls: The middleware's.
+    """
+
+    def __init__(self, calls: Calls[Any]) -> None:
+        self._calls = calls
+        self._asked: Asked | None = None
+
+    def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        self.close()  # what was asked before has failed
+        prompted = asked(prompt, llm_string)
+        found = self._calls.lookup(prompted)
+        if found is None:
+            self._asked = prompted
+        return found
+
+    async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        self.close()
+        prompted = asked(prompt, llm_string)
+        found = await self._calls.alookup(prompted)
+        if found is None:
+            self._asked = prompted
+        return found
+
+    def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
+        prompted, self._asked = self._asked, None
+        if prompted is not None:
+            self._calls.update(prompted, return_val)
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
+        prompted, self._asked = self._asked, None
+        if prompted is not None:
+            await self._calls.aupdate(prompted, return_val)
+
+    def clear(self, **kwargs: Any) -> None:
+        """A model call clears nothing."""
+
+    def close(self) -> None:
+        """Let equal calls go on, if there was no answer."""
+        prompted, self._asked = self._asked, None
+        if prompted is not None:
+            self._calls.give_up(prompted)
+
+
+def _through(request: ModelRequest[Any], slot: _Slot) -> ModelRequest[Any]:
+    """The request to a model that looks up in the slot; as it is if that cannot be."""
     if request.response_format is not None:
-        return None
+        return request
     try:
         model = _resolved(request.model)
-        kwargs = dict(request.model_settings)
-        if request.tools:
-            kwargs["tools"] = [_tool(tool) for tool in request.tools]
-            kwargs["tool_choice"] = request.tool_choice
-        system = [request.system_message] if request.system_message is not None else []
-        return asked(prompt_of([*system, *request.messages]), model._get_llm_string(**kwargs))
-    except Exception:  # a tool or a model that cannot be written down; models raise what they like
-        return None
+        return request.override(model=model.model_copy(update={"cache": slot}))
+    except Exception:  # no chat model, or one that cannot be copied; models raise what they like
+        return request
 
 
 def _resolved(model: Any) -> BaseChatModel:
@@ -114,19 +140,3 @@ def _resolved(model: Any) -> BaseChatModel:
     if not isinstance(model, BaseChatModel):
         raise TypeError(f"{type(model).__name__} is no chat model")
     return model
-
-
-def _tool(tool: Any) -> dict[str, Any]:
-    return tool if isinstance(tool, dict) else convert_to_openai_tool(tool)
-
-
-def _generations(response: ModelResponse[Any]) -> list[ChatGeneration]:
-    """What the model said, if it is one message; nothing, which is not kept, if it is more."""
-    result = response.result
-    if len(result) != 1 or not isinstance(result[0], AIMessage):
-        return []
-    return [ChatGeneration(message=result[0])]
-
-
-def _response(generation: Any) -> ModelResponse[Any]:
-    return ModelResponse(result=[generation.message])

@@ -27,6 +27,22 @@ _ACTS = re.compile(
 )
 _OBSERVES = re.compile(r"\A\s*Observation:", re.IGNORECASE)
 _SCHEMA = re.compile(r"\bJSON schema (?:to follow|below)\b", re.IGNORECASE)
+_WORK = (
+    r"(?:translat|transliterat|proofread|spell-?check|rewrit|rephras|reword|paraphras)\w*"
+    r"|correct|edit|count\ (?:the\ |all\ )?(?:words|letters|characters|syllables)"
+)
+_WORKS_ON_WORDING = re.compile(
+    rf"""(?:^|[.!?:\n]|\byour\ (?:task|job)\ is\ to\b|\byou\b)\s*
+            (?:please\ |always\ |will\ )?(?:{_WORK})\b
+        |\byou\ are\ an?\ [\w ]{{0,30}}(?:translator|proofreader|copy\ ?editor|grammar|spell)
+        |\b(?:the|this|user's|following)\ (?:message|text|input|sentence)\b[^.!?\n]{{0,60}}
+            \b(?:grammar|spelling|upper-?\ ?case|lower-?\ ?case|slug|written\ in)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_WORK_FIRST = re.compile(
+    rf"\W*(?:please\ |(?:can|could|would)\ you\ (?:please\ )?)?(?:{_WORK}|summari[sz]e(?:\ (?:this|the\ following)|(?=:)))\b",
+    re.IGNORECASE | re.VERBOSE,
+)
 _SHORT = 6
 """Words; a shorter follow-up rarely says what it is about."""
 _LEANING = re.compile(
@@ -117,6 +133,21 @@ def wants_schema(prompt: str) -> bool:
     return _SCHEMA.search(prompt) is not None
 
 
+def works_on_wording(instructions: str) -> bool:
+    """Whether a model is told to work on the words it is sent, not to answer what they ask.
+
+    Args:
+        instructions: The system prompt.
+
+    Example:
+        >>> works_on_wording("Proofread the user's text.")
+        True
+        >>> works_on_wording("You answer questions about our products.")
+        False
+    """
+    return _WORKS_ON_WORDING.search(instructions) is not None
+
+
 def stands_for_itself(
     question: str,
     *,
@@ -139,7 +170,7 @@ def stands_for_itself(
     """
     if not question.strip() or not text_only or constrained or choices > 1:
         return False
-    if _OBSERVES.search(question) or wants_schema(question):
+    if _OBSERVES.search(question) or wants_schema(question) or _WORK_FIRST.match(question):
         return False
     # Who sets a high temperature wants another answer each time, to other words at least.
     if temperature is not None and temperature > WARM:

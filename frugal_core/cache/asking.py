@@ -22,6 +22,12 @@ _MATERIAL = re.compile(
 )
 _MATERIAL_SIGNS = (":", ">", "]", "---", "===", "```", '"""', "##", "below")
 """Of which any material has one; few questions do, and every lookup looks for it."""
+_LABELS = re.compile(
+    r"""\s*[A-Z][\w ]{1,30}[:：]\s.*
+        (?:[.!?…]\s|\b(?:question|query|frage|pregunta|domanda)\ ?:)""",
+    re.VERBOSE,
+)
+"""A label, and more than one sentence: what stands before the question may be its context."""
 _LONG = 50
 """Words; longer than any question that the shipped certificate rests on, and than most others."""
 _SENTENCES = re.compile(r"[.!?…]\s")
@@ -45,10 +51,12 @@ def split(text: str) -> tuple[str, str] | None:
         >>> split("Context: Lima is old.\\nQuestion: How old is Lima?")
         ('How old is Lima?', 'Context: Lima is old.\\nQuestion: \\x00')
         >>> split("Mend this:\\nreturn x - 1")
+        >>> split("Knowledge: The order is shipped. Question: Where is my order?")
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
         brings_context = len(text.split()) > _LONG or _brings_material(text)
+        brings_context = brings_context or _LABELS.match(text) is not None
         return None if brings_context or not has_meaning(text) else (text, "")
     asking = [str(found).strip() for found in LABELLED_QUESTION.findall(text)]
     asking = asking or [line for line in lines if line.endswith(("?", "？", "؟"))]

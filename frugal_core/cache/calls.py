@@ -24,6 +24,7 @@ from frugal_core.cache.checking import tags_of
 from frugal_core.cache.flight import Lane
 from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.hit import Hit
+from frugal_core.cache.judging import JUDGING
 from frugal_core.cache.semantic import SemanticCache
 from frugal_core.cache.store.late import LateStore
 from frugal_core.cache.threads import runs_loop
@@ -210,7 +211,8 @@ class Calls(Generic[T]):
     # Inside
 
     def _ready(self) -> bool:
-        return self._store is None or self._store.ready()
+        # What a judge asks is about other prompts: it would be judged by its own answers.
+        return not JUDGING.get() and (self._store is None or self._store.ready())
 
     def _flying(self, asked: Asked) -> list[_Flight]:
         """A prompt's flights, whoever asks: what ends one of them ends the wait for the other."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import queue
 import random
+import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from frugal_core.cache.checking import label_of
 from frugal_core.cache.decision import Decision, Neighbour
+from frugal_core.cache.forking import renew_in_children
 from frugal_core.cache.store.base import Entry
-from frugal_core.cache.threads import Threads
 from frugal_core.embedding import Embedder
 
 Judge = Callable[[str, str, Any], bool | Awaitable[bool]]
@@ -21,6 +25,13 @@ Judge = Callable[[str, str, Any], bool | Awaitable[bool]]
 
 It may be async: it is then run to its end in an event loop of its own.
 """
+
+
+JUDGING: ContextVar[bool] = ContextVar("frugal_judging", default=False)
+"""Whether a judge is asked here: what it asks a model is neither served nor kept."""
+
+_MOST = 1000  # lookups that wait to be judged
+_PATIENCE = 10.0  # seconds that the end of a cache waits for its judge
 
 
 class Sample:
@@ -34,7 +45,14 @@ class Sample:
     def __init__(self, judge: Judge | None, rate: float) -> None:
         self.rate = 0.0 if judge is None else rate
         self._judge = judge
-        self._thread = Threads("frugal-judge", 1)
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Without a thread: that of a parent does not run in its child."""
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._waiting: queue.Queue[Callable[[], None]] = queue.Queue(_MOST)
 
     def draws(self) -> bool:
         """Whether the next lookup is judged."""
@@ -47,16 +65,42 @@ class Sample:
             FrugalError: The judge says neither that it is nor that it is not.
         """
         assert self._judge is not None
-        said = self._judge(question, entry.question, entry.answer)
-        return label_of("judge", asyncio.run(_end_of(said)) if inspect.isawaitable(said) else said)
+        before = JUDGING.set(True)
+        try:
+            said = self._judge(question, entry.question, entry.answer)
+            said = asyncio.run(_end_of(said)) if inspect.isawaitable(said) else said
+        finally:
+            JUDGING.reset(before)
+        return label_of("judge", said)
 
     def submit(self, act: Callable[[], None]) -> None:
-        """Do something in the background; nobody waits for a judge."""
-        self._thread.submit(act)
+        """Do something in the background; nobody waits for a judge, not even the end of Python.
+
+        Of a judge that is slower than the questions come, what is too much is left out.
+        """
+        with self._lock:
+            with suppress(queue.Full):
+                self._waiting.put_nowait(act)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="frugal-judge", daemon=True)
+                self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                try:
+                    act = self._waiting.get_nowait()
+                except queue.Empty:
+                    self._thread = None
+                    return
+            act()
 
     def close(self) -> None:
-        """Wait for what was submitted."""
-        self._thread.close()
+        """Wait for what was submitted, unless the judge hangs."""
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join(_PATIENCE)
 
 
 async def _end_of(said: Awaitable[bool]) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain.agents.middleware import AgentMiddleware, ModelRequest
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
@@ -24,7 +25,7 @@ from tests.integration_tests.langchain_cache_helpers import (
     no_global_cache,
     with_,
 )
-from tests.servers import Answer, Request, ScriptedServer
+from tests.servers import Answer, Fault, Request, ScriptedServer
 
 __all__ = ["no_global_cache"]
 
@@ -106,10 +107,45 @@ async def test_the_middleware_serves_an_agent(server: ScriptedServer, ask: Ask) 
     assert layer(await ask(agent, ASKED, {})) != "exact"
 
 
+class Tells(AgentMiddleware[Any, Any, Any]):
+    """Tells the model for whom it works, and tries a second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.user = "Ann"
+
+    def _told(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        return request.override(system_message=SystemMessage(f"The user is {self.user}."))
+
+    def wrap_model_call(self, request: ModelRequest[Any], handler: Any) -> Any:
+        try:
+            return handler(self._told(request))
+        except Exception:
+            return handler(self._told(request))
+
+    async def awrap_model_call(self, request: ModelRequest[Any], handler: Any) -> Any:
+        try:
+            return await handler(self._told(request))
+        except Exception:
+            return await handler(self._told(request))
+
+
+@pytest.mark.parametrize("ask", [invoke, ainvoke])
+async def test_the_middleware_sees_what_later_ones_make_of_the_request(
+    scripted: StartScripted, ask: Ask
+) -> None:
+    tells, server = Tells(), scripted({"m": [Fault.bad_request(), "for Ann", "for Bob"]})
+    agent = create_agent(chat(server), [], middleware=[SemanticCacheMiddleware(":memory:"), tells])
+    assert (await ask(agent, ASKED, {})).content == "for Ann"
+    tells.user = "Bob"
+    assert (await ask(agent, ASKED, {})).content == "for Bob"
+    for tells.user in ("Ann", "Bob"):
+        hit = await ask(agent, ASKED, {})
+        assert (layer(hit), hit.content) == ("exact", f"for {tells.user}")
+
+
 @pytest.mark.parametrize("ask", [invoke, ainvoke])
 async def test_the_middleware_lets_failures_through(scripted: StartScripted, ask: Ask) -> None:
-    from tests.servers import Fault
-
     server = scripted({"m": [Fault.bad_request(), "fine"]})
     agent = create_agent(chat(server), [], middleware=[SemanticCacheMiddleware(":memory:")])
     with pytest.raises(Exception, match="Invalid request"):

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.globals import set_llm_cache
 
 from frugal_core.cache.store import open_store
 from frugal_core.errors import FrugalError
-from langchain_frugal import SemanticCacheCallback
+from langchain_frugal import FrugalCache, SemanticCacheCallback
 from tests.conftest import StartScripted
 from tests.integration_tests.langchain_cache_helpers import (
     ASKED,
@@ -124,3 +125,46 @@ def test_configurations_are_copied_and_sent(server: ScriptedServer, tmp_path: Pa
     sent.close()
     with pytest.raises(TypeError, match="stays in its process"):
         pickle.dumps(SemanticCacheCallback(cache=cb.cache))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_scopes_on_one_call_none_is_served(
+    server: ScriptedServer, order: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared, seven, eight = (callback(scope=name) for name in ("shared", "tenant 7", "tenant 8"))
+    model = chat(server, callbacks=[shared])
+    for tenant in (seven, eight):
+        both: Any = {"callbacks": [shared, tenant][::order]}
+        answers = [chat(server).invoke(ASKED, both)]
+        answers += [model.invoke(ASKED, with_(tenant)) for _ in range(2)]
+        assert [layer(answer) for answer in answers] == [None, None, None]
+    assert layer(model.invoke(ASKED)) is None and layer(model.invoke(ASKED)) == "exact"
+    assert caplog.text.count("two semantic caches") <= 1
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_judge_may_ask_a_model_through_the_cache_it_judges(
+    server: ScriptedServer, asynchronous: bool
+) -> None:
+    verdicts = []
+
+    def prompt(question: str, stored: str) -> str:
+        return f"Does one answer serve {question!r} and {stored!r}?"
+
+    def judge(question: str, stored: str, answer: Any) -> bool:
+        verdicts.append(chat(server).invoke(prompt(question, stored)))
+        return True
+
+    async def ajudge(question: str, stored: str, answer: Any) -> bool:
+        verdicts.append(await asyncio.to_thread(chat(server).invoke, prompt(question, stored)))
+        return True
+
+    chosen = ajudge if asynchronous else judge
+    with FrugalCache(":memory:", error_bound=0.05, judge=chosen, judge_rate=1.0) as cache:
+        set_llm_cache(cache)
+        chat(server).invoke(ASKED)
+        for _ in range(3):
+            assert layer(chat(server).invoke(REWORDED)) == "semantic"
+        cache.cache._sample.close()
+        assert [layer(verdict) for verdict in verdicts] == [None] * 3
+        assert cache.cache.stats()["entries"] == 1

@@ -12,6 +12,7 @@ from frugal_core.cache.admission import (
     leans_on_history,
     stands_for_itself,
     unfit,
+    works_on_wording,
 )
 
 
@@ -43,6 +44,29 @@ def test_circumstances() -> None:
     assert not stands_for_itself(question, text_only=False)
     assert not stands_for_itself(question, choices=2)
     assert not stands_for_itself("  ")
+
+
+@pytest.mark.parametrize(
+    ("instructions", "on_wording"),
+    [
+        ("Proofread the user's text. Return the corrected text.", True),
+        ("Your task is to translate into formal German.", True),
+        ("Count the words in the user's message.", True),
+        ("Is the user's message in upper case? Answer yes or no.", True),
+        ("You are a professional translator.", True),
+        ("You are a helpful assistant. Be polite and use correct grammar.", False),
+        ("Answer in the user's language.", False),
+        ("You are an English teacher; correct answers are praised.", False),
+    ],
+)
+def test_instructions_about_the_words_themselves(instructions: str, on_wording: bool) -> None:
+    assert works_on_wording(instructions) is on_wording
+
+
+@pytest.mark.parametrize("said", ["Translate to German: hello there", "Could you rephrase this: a"])
+def test_work_on_words_does_not_stand_for_itself(said: str) -> None:
+    assert not stands_for_itself(said)
+    assert stands_for_itself("How do I translate a PDF file?")
 
 
 def test_answers() -> None:

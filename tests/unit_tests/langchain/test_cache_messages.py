@@ -115,6 +115,14 @@ def test_parameters(parameters: str, by_meaning: bool) -> None:
     assert read(question, llm_string=tiers + "[('temperature', 0)]").by_meaning
 
 
+def test_who_works_on_words_is_served_the_very_same_ones_alone() -> None:
+    for model in (MODEL, "another model"):
+        system = SystemMessage("Proofread what the user writes.")
+        assert not read(system, HumanMessage("how can i lern python"), llm_string=model).by_meaning
+        system = SystemMessage("Answer what the user asks.")
+        assert read(system, HumanMessage("how can i lern python"), llm_string=model).by_meaning
+
+
 def test_other_prompts() -> None:
     assert asked("Say hi to all", MODEL) == Asked(
         "Say hi to all", asked("Say bye", MODEL).partition, True

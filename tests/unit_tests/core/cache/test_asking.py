@@ -18,6 +18,9 @@ ASKED, REWORDED = "How do I learn Python quickly?", "How can I learn Python quic
         (f"<context>\nIt is easy.\n</context>\n{ASKED}\nAnswer:", ASKED),
         (f"{ASKED}\nUse only this: it is easy.", ASKED),
         (f"Context: it is easy. {ASKED}", None),
+        (f"Knowledge: it is easy. Question: {ASKED}", None),
+        (f"User profile: Lena Meyer. {ASKED}", None),
+        (f"Programming: {ASKED}", f"Programming: {ASKED}"),
         ("Context information is below.\n---\nIt is easy.\n---\nQuery: how long?", "how long?"),
         (
             "Answer from this.\n\nIt takes a week.\n\nHow long does it take?",

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from frugal_core.arrays import Floats
 from frugal_core.cache import Hit, SemanticCache, Turn
 from frugal_core.cache.decision import Decision, Neighbour, Verdict
 from frugal_core.cache.faults import Faults
+from frugal_core.cache.judging import Sample
 from frugal_core.cache.store.base import Candidate, StoreError
 from frugal_core.cache.store.sqlite import SQLiteStore
 from frugal_core.errors import FrugalError
@@ -185,6 +189,34 @@ def test_a_judge_sees_a_sample_and_stops_wrong_entries() -> None:
     wait_for(lambda: cache.lookup(ASKED) is None)
     assert (ASKED, STORED, 1) in seen
     cache.close()
+
+
+def test_a_judge_that_hangs_does_not_keep_python_alive() -> None:
+    program = (
+        "import time\n"
+        "from frugal_core.cache import SemanticCache\n"
+        "judge = lambda *_: time.sleep(60)\n"
+        "cache = SemanticCache(':memory:', error_bound=0.05, judge=judge, judge_rate=1.0)\n"
+        f"cache.store({STORED!r}, 1)\n"
+        f"assert cache.lookup({ASKED!r})\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_of_a_judge_that_is_too_slow_the_rest_is_left_out() -> None:
+    go_on = threading.Event()
+    seen: list[int] = []
+
+    def judge(number: int) -> None:
+        go_on.wait(10)
+        seen.append(number)
+
+    sample = Sample(lambda *_: True, 1.0)
+    for number in range(3000):
+        sample.submit(partial(judge, number))
+    go_on.set()
+    sample.close()
+    assert 1000 <= len(seen) <= 1001 and seen == sorted(seen)
 
 
 def test_a_judge_that_raises_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
