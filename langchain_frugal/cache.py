@@ -104,7 +104,9 @@ class SemanticCacheCallback(LangChainControls, BaseCallbackHandler):
 
     Where it first runs it becomes LangChain's global cache; one that is set answers all other runs
     as before. Where several are callbacks of one run, the last one serves it, or none if they have
-    different scopes.
+    different scopes. Make one for each scope and keep it, or close it: each opens its location
+    anew. A hit comes in one piece, as from LangChain's own caches: agents that stream tokens have
+    none to show then, only the message.
 
     Args:
         location, ...: See `CacheControls`: error_bound, scope, embed, ttl, confidence, max_entries,

@@ -40,7 +40,8 @@ _WORKS_ON_WORDING = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _WORK_FIRST = re.compile(
-    rf"\W*(?:please\ |(?:can|could|would)\ you\ (?:please\ )?)?(?:{_WORK}|summari[sz]e(?:\ (?:this|the\ following)|(?=:)))\b",
+    rf"""\W*(?:please\ |(?:can|could|would)\ you\ (?:please\ )?)?
+        (?:{_WORK}|summari[sz]e(?:\ (?:this|the\ following)|(?=:)))\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 _SHORT = 6

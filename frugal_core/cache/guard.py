@@ -28,6 +28,8 @@ _PASSING_PHRASES = re.compile(
     r"|今天|今日|今晚|明天|昨天|现在|現在|目前|最新|오늘|지금|어제|내일"
 )
 
+_ADDRESS = re.compile(r"[\w.+-]+@[\w.-]+\w|https?://\S+\w|\bwww\.\S+\w", re.IGNORECASE)
+
 _WEAK_SIGNS = frozenset("*/")
 """All other signs change what is meant even where the other question has none: "C", "C++", "C#"."""
 
@@ -51,6 +53,8 @@ def objection(new: Wording, old: Wording, difference: Difference) -> str | None:
         return "capitals"
     if new.quotations and old.quotations and new.quotations != old.quotations:
         return "quotation"
+    if _addresses(new.text) != _addresses(old.text):
+        return "addresses"
     if len(new.negations) != len(old.negations):
         return "negation"
     if difference.opposites or are_rivals(new, old):
@@ -94,6 +98,13 @@ def is_same_wording(new: Wording, old: Wording) -> bool:
         # Who writes no name in capitals may mean one all the same.
         and (new.names == old.names or not new.names or not old.names)
     )
+
+
+def _addresses(text: str) -> set[str]:
+    """Of mail and of the web."""
+    if "@" not in text and "://" not in text and "www." not in text:  # nearly all have none
+        return set()
+    return {found.lower() for found in _ADDRESS.findall(text)}
 
 
 def _exchanged_capitals(new: str, old: str) -> bool:
