@@ -12,7 +12,12 @@ from typing import Any
 from langchain_core.load import dumps
 from langchain_core.messages import BaseMessage
 
-from frugal_core.cache.admission import stands_for_itself, wants_schema, works_on_wording
+from frugal_core.cache.admission import (
+    stands_for_itself,
+    wants_json,
+    wants_schema,
+    works_on_wording,
+)
 from frugal_core.cache.answers import numbered
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
@@ -24,6 +29,7 @@ _CONSTRAINTS = (
 )
 # In LangChain's llm_string, parameters stand as JSON ("n": 2) or as Python tuples (('n', 2)).
 _CONSTRAINED = re.compile(rf"""["'](?:{_CONSTRAINTS})["'][:,] (?!null|None|\[\]|{{}}|""|'')""")
+_JSON = re.compile(r"""["'](?:json_object|json_schema)["']|["']format["'][:,] ["']json["']""")
 _NUMBER = r"""["']{}["'][:,] ([\d.eE+-]+)"""
 _TEMPERATURE = re.compile(_NUMBER.format("temperature"))
 _CHOICES = re.compile(_NUMBER.format("n"))
@@ -64,11 +70,9 @@ def asked(prompt: str, llm_string: str) -> Asked:
         return Asked(prompt, partition, stands_for_itself(prompt, **how))
     ids = [call.get("id") for message in messages for call in message.get("tool_calls") or []]
     sent = numbered([_sent(message) for message in messages], ids)
-    how["constrained"] = (
-        how["constrained"]
-        or wants_schema(prompt)
-        or any(works_on_wording(_masked(m["content"])[0]) for m in sent if m["type"] == "system")
-    )
+    system = [_masked(m.get("content"))[0] for m in sent if m.get("type") == "system"]
+    how["constrained"] |= wants_schema(prompt) or any(map(works_on_wording, system))
+    as_json = wants_json(prompt) or _JSON.search(llm_string) is not None
     last = max((i for i, m in enumerate(sent) if m.get("type") == "human"), default=len(sent) - 1)
     question, masked = _masked(sent[last].get("content"))
     by_meaning = sent[last].get("type") == "human" and last == len(sent) - 1
@@ -79,7 +83,8 @@ def asked(prompt: str, llm_string: str) -> Asked:
         **how,
     )
     sent[last] = {**sent[last], "content": masked}
-    return Asked(question, digest("messages", llm_string, _servers(), sent), by_meaning)
+    partition = digest("messages", llm_string, _servers(), sent)
+    return Asked(question, partition, by_meaning, as_json)
 
 
 def _plain(messages: list[dict[str, Any]], llm_string: str) -> Asked | None:

@@ -134,6 +134,11 @@ def wants_schema(prompt: str) -> bool:
     return _SCHEMA.search(prompt) is not None
 
 
+def wants_json(prompt: str) -> bool:
+    """Whether it is JSON that such a prompt asks for: some ask for YAML of a JSON schema."""
+    return wants_schema(prompt) and "YAML" not in prompt
+
+
 def works_on_wording(instructions: str) -> bool:
     """Whether a model is told to work on the words it is sent, not to answer what they ask.
 

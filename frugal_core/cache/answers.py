@@ -7,6 +7,7 @@ understands stands beside them.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -63,6 +64,24 @@ def kept_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     if isinstance(frugal := kept.get("frugal"), dict):
         kept["frugal"] = {**frugal, "usd": 0.0, "trail": []}
     return kept
+
+
+def holds_json(text: Any) -> bool:
+    """Whether a text has an object or a list of JSON in it; what is no text is left to others.
+
+    Example:
+        >>> holds_json('```json\\n{"a": 1}\\n```'), holds_json('{"a": 1'), holds_json(None)
+        (True, False, True)
+    """
+    if not isinstance(text, str):
+        return True
+    starts = [at for sign in "{[" if (at := text.find(sign)) >= 0]
+    end = max(text.rfind("}"), text.rfind("]")) + 1
+    try:
+        json.loads(text[min(starts, default=0) : end])
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def degraded(metadata: Mapping[str, Any]) -> str | None:

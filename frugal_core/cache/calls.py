@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from frugal_core.cache.admission import Layers
+from frugal_core.cache.answers import TEXT, holds_json
 from frugal_core.cache.checking import tags_of
 from frugal_core.cache.flight import Lane
 from frugal_core.cache.forking import renew_in_children
@@ -52,11 +53,13 @@ class Asked:
         question: What the user said last.
         partition: A digest of everything else that shapes the answer.
         by_meaning: Whether another wording's answer may be served.
+        as_json: Whether the answer must hold JSON: a parser that fails would fail again each time.
     """
 
     question: str
     partition: str
     by_meaning: bool
+    as_json: bool = False
 
 
 class Codec(Protocol[T]):
@@ -186,7 +189,7 @@ class Calls(Generic[T]):
         flying = self._flying(asked)
         try:
             packed, layers = self._codec.pack(answer)
-            if packed is None:
+            if packed is None or (asked.as_json and not holds_json(packed.get(TEXT))):
                 self._note_barren(asked)
             elif self._ready():
                 by_meaning = asked.by_meaning and layers == "semantic"

@@ -13,7 +13,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from frugal_core.cache.admission import stands_for_itself, wants_schema, works_on_wording
+from frugal_core.cache.admission import (
+    stands_for_itself,
+    wants_json,
+    wants_schema,
+    works_on_wording,
+)
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
 from frugal_core.secrecy import without_user
@@ -58,17 +63,18 @@ def plain_chat(
     if last < 0:
         return None
     question = turns[last][1]
+    schema = any(wants_schema(text) for _, text in turns)
+    works = any(role != "user" and works_on_wording(text) for role, text in turns)
     by_meaning = last == len(turns) - 1 and stands_for_itself(
         question,
         follows=any(role not in ("system", "developer") for role, _ in turns[:last]),
-        constrained=any(
-            wants_schema(text) or (role != "user" and works_on_wording(text))
-            for role, text in turns
-        ),
+        constrained=schema or works,
         temperature=sent.get("temperature"),
     )
     around = [*turns[:last], ("user", None), *turns[last + 1 :]]
-    return Asked(question, digest("plain chat", _url(base_url), sent, around), by_meaning)
+    partition = digest("plain chat", _url(base_url), sent, around)
+    as_json = any(wants_json(text) for _, text in turns)
+    return Asked(question, partition, by_meaning, as_json)
 
 
 def _sent(parameters: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
@@ -292,4 +293,22 @@ def test_a_generate_of_several_prompts(server: ScriptedServer) -> None:
     result = asyncio.run(llm.agenerate(prompts, callbacks=[cb]))
     layers = [layer(g[0].message) for g in result.generations]  # type: ignore[union-attr]
     assert layers == ["exact", "exact", "exact", "semantic"]
+    assert server.calls["m"] == 2
+
+
+@pytest.mark.parametrize("asking", ["json_mode", "parser"])
+def test_what_is_not_the_json_that_was_asked_for_is_not_kept(
+    scripted: StartScripted, asking: str
+) -> None:
+    server = scripted({"m": ["Sure! Here you are.", '```json\n{"name": "Ann"}\n```', "unused"]})
+    llm: Any = chat(server)
+    instructions = ""
+    if asking == "json_mode":
+        llm = llm.bind(response_format={"type": "json_object"})
+    else:
+        instructions = PydanticOutputParser(pydantic_object=Person).get_format_instructions()
+    parsed = (llm | JsonOutputParser()).with_retry(wait_exponential_jitter=False)
+    cached = with_(callback())
+    for _ in range(2):
+        assert parsed.invoke(f"{ASKED}\n{instructions}", cached) == {"name": "Ann"}
     assert server.calls["m"] == 2
