@@ -13,6 +13,7 @@ import os
 import threading
 import time
 import uuid
+import weakref
 from contextlib import suppress
 from typing import Literal
 
@@ -64,24 +65,23 @@ class Flights:
             self._leased.add(key)
             if self._prolonger is None:
                 self._prolonger = threading.Thread(
-                    target=self._prolong, name="frugal-lease", daemon=True
+                    target=_prolong, args=[weakref.ref(self)], name="frugal-lease", daemon=True
                 )
                 self._prolonger.start()
             return True
 
-    def _prolong(self) -> None:
-        """Prolong all leases until none is left."""
-        while True:
-            time.sleep(LEASE / 3)
-            with self._prolonging:
-                if not self._leased:
-                    self._prolonger = None
-                    return
-                keys = list(self._leased)
-            for key in keys:
-                with self._prolonging, suppress(Exception):  # a store of the user's own
-                    if key in self._leased:
-                        self.store.lease(key, self._owner, LEASE)
+    def _prolong(self) -> bool:
+        """Prolong all leases; whether there were any."""
+        with self._prolonging:
+            if not self._leased:
+                self._prolonger = None
+                return False
+            keys = list(self._leased)
+        for key in keys:
+            with self._prolonging, suppress(Exception):  # a store of the user's own
+                if key in self._leased:
+                    self.store.lease(key, self._owner, LEASE)
+        return True
 
     def land(self, lane: Lane, key: str, leased: bool) -> None:
         """Let the followers go on."""
@@ -93,3 +93,13 @@ class Flights:
             with self._prolonging:
                 self._leased.discard(key)
                 self.store.release(key, self._owner)
+
+
+def _prolong(flights: weakref.ref[Flights]) -> None:
+    """Prolong leases until none is left; a cache that is dropped is not kept alive for it."""
+    going_on = True
+    while going_on:
+        time.sleep(LEASE / 3)
+        alive = flights()
+        going_on = alive is not None and alive._prolong()
+        del alive

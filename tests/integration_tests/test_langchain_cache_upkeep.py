@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import logging
 import pickle
 import time
@@ -168,3 +169,16 @@ def test_a_judge_may_ask_a_model_through_the_cache_it_judges(
         cache.cache._sample.close()
         assert [layer(verdict) for verdict in verdicts] == [None] * 3
         assert cache.cache.stats()["entries"] == 1
+
+
+def test_a_callback_for_each_call_does_not_use_up_the_files_of_the_process(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.exists():
+        pytest.skip("open files are counted on Linux")
+    llm, before = chat(server), len(list(descriptors.iterdir()))
+    for number in range(60):
+        llm.invoke(f"{ASKED} {number}", with_(callback(location=tmp_path / "cache.sqlite")))
+    gc.collect()
+    assert len(list(descriptors.iterdir())) < before + 150
