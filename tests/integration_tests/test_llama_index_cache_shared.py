@@ -133,8 +133,12 @@ def test_what_else_shapes_the_answer_must_be_the_same(
         (lambda text: [("user", "Python?"), ("assistant", "A language."), ("user", "And it?")], {}),
         (lambda text: [("user", text), ("assistant", "A language.")], {}),
         (lambda text: f"Here's a JSON schema to follow: {{}} {text}", {}),
-        (lambda text: [("system", "The JSON schema below: {}"), ("user", text)], {}),
-        (lambda text: [("system", "The JSON schema below: {}"), ("user", text)], {"top_p": 0.9}),
+        # The server repeats what it is asked: "{}" makes its answer hold JSON, as it must.
+        (lambda text: [("system", "The JSON schema below: {}"), ("user", f"{{}} {text}")], {}),
+        (
+            lambda text: [("system", "The JSON schema below: {}"), ("user", f"{{}} {text}")],
+            {"top_p": 0.9},
+        ),
         (lambda text: f"Observation: {text}", {}),
         (lambda text: f"Context: One chapter a day will do. Question: {text}", {}),
     ],
@@ -467,12 +471,12 @@ def test_what_is_not_plain_or_not_the_same_is_not_shared(
 def test_what_langchain_keeps_is_checked_before_it_is_served(
     scripted: StartScripted, tmp_path: Path
 ) -> None:
-    """LangChain does not check answers to a schema that stands in the prompt in words."""
+    """For LangChain any JSON will do as an answer to a schema that stands in the prompt in words."""
 
     class Person(BaseModel):
         name: str
 
-    server = scripted({MODEL: ["hm, no", '{"name": "Ada"}']})
+    server = scripted({MODEL: ['{"age": 7}', '{"name": "Ada"}']})
     writer, reader = (door(server.base_url, location=tmp_path / "c.sqlite") for door in DOORS)
     program = LLMTextCompletionProgram.from_defaults(
         output_cls=Person,
@@ -481,7 +485,7 @@ def test_what_langchain_keeps_is_checked_before_it_is_served(
     )
     with writer.cache, reader.cache:
         (message,) = program.prompt.format_messages()
-        assert writer.ask(message.content or "").text == "hm, no"
+        assert writer.ask(message.content or "").text == '{"age": 7}'
         assert writer.ask(message.content or "").layer == "exact"
         assert program() == program() == Person(name="Ada")
     assert server.calls[MODEL] == 2
