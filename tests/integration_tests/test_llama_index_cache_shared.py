@@ -471,7 +471,7 @@ def test_what_is_not_plain_or_not_the_same_is_not_shared(
 def test_what_langchain_keeps_is_checked_before_it_is_served(
     scripted: StartScripted, tmp_path: Path
 ) -> None:
-    """For LangChain any JSON will do as an answer to a schema that stands in the prompt in words."""
+    """Any JSON is kept for LangChain where a schema stands in the prompt in words."""
 
     class Person(BaseModel):
         name: str
