@@ -239,9 +239,9 @@ def streams(
         labels = {"": as_labelled(texts)}
         if name.startswith("A"):
             labels[", pairs read"] = as_read(texts)
-        for seed, (how, same) in product(seeds, labels.items()):
+        for seed in seeds:
             asked = requests(texts, half.unseen[AS_LABELLED].lookups, least, power, seed)
-            for what, policy in policies.items():
+            for (how, same), (what, policy) in product(labels.items(), policies.items()):
                 replayed = list(policy(asked, same))
                 found.append({"stream": name + how, "what": what, **figures(replayed, same)})
                 if name.startswith("A") and not how and what == PLAIN:

@@ -127,7 +127,7 @@ def _is_secret(name: str, value: Any) -> bool:
 
 
 def _is_said(value: Any) -> bool:
-    return type(value) in (str, int, float, bool) and value not in ("", _NAMELESS)
+    return type(value) in _SCALARS and value not in (None, "", _NAMELESS)
 
 
 def _embeds(thing: Any) -> bool:

@@ -52,11 +52,11 @@ class SemanticCacheMiddleware(LangChainControls, AgentMiddleware[Any, Any, Any])
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any]:
         """Answer a model call from the cache, or keep the answer of the model."""
-        slot = _Slot(self._calls)
+        cache = _CallCache(self._calls)
         try:
-            return handler(_through(request, slot))
+            return handler(_through(request, cache))
         finally:
-            slot.close()
+            cache.close()
 
     async def awrap_model_call(
         self,
@@ -64,14 +64,14 @@ class SemanticCacheMiddleware(LangChainControls, AgentMiddleware[Any, Any, Any])
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
         """See `wrap_model_call`."""
-        slot = _Slot(self._calls)
+        cache = _CallCache(self._calls)
         try:
-            return await handler(_through(request, slot))
+            return await handler(_through(request, cache))
         finally:
-            slot.close()
+            cache.close()
 
 
-class _Slot(BaseCache):
+class _CallCache(BaseCache):
     """The cache of one model call, which may be tried several times.
 
     Args:
@@ -99,32 +99,34 @@ class _Slot(BaseCache):
         return found
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
-        prompted, self._asked = self._asked, None
-        if prompted is not None:
+        if (prompted := self._taken()) is not None:
             self._calls.update(prompted, return_val)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
-        prompted, self._asked = self._asked, None
-        if prompted is not None:
+        if (prompted := self._taken()) is not None:
             await self._calls.aupdate(prompted, return_val)
 
     def clear(self, **kwargs: Any) -> None:
         """A model call clears nothing."""
 
+    def _taken(self) -> Asked | None:
+        """What is looked up and not answered yet; from now on, that is somebody else's task."""
+        prompted, self._asked = self._asked, None
+        return prompted
+
     def close(self) -> None:
         """Let equal calls go on, if there was no answer."""
-        prompted, self._asked = self._asked, None
-        if prompted is not None:
+        if (prompted := self._taken()) is not None:
             self._calls.give_up(prompted)
 
 
-def _through(request: ModelRequest[Any], slot: _Slot) -> ModelRequest[Any]:
-    """The request to a model that looks up in the slot; as it is if that cannot be."""
+def _through(request: ModelRequest[Any], cache: _CallCache) -> ModelRequest[Any]:
+    """The request to a model that looks up in the cache; as it is if that cannot be."""
     if request.response_format is not None:
         return request
     try:
         model = _resolved(request.model)
-        return request.override(model=model.model_copy(update={"cache": slot}))
+        return request.override(model=model.model_copy(update={"cache": cache}))
     except Exception:  # no chat model, or one that cannot be copied; models raise what they like
         return request
 

@@ -12,7 +12,7 @@ from llama_index.core.llms.llm import default_completion_to_prompt
 from pydantic import BaseModel, ValidationError
 
 from frugal_core.answers import Breach
-from frugal_core.cache.admission import stands_for_itself, wants_schema, works_on_wording
+from frugal_core.cache.admission import constrains, stands_for_itself, wants_schema
 from frugal_core.cache.answers import numbered
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
@@ -133,9 +133,7 @@ def asked_chat(
         follows=frame is None and any(m.role not in _SYSTEM for m in messages[:last]),
         text_only=all(isinstance(block, TextBlock) for m in messages for block in m.blocks),
         for_program=any(
-            wants_schema(message.content or "")
-            or (message.role in _SYSTEM and works_on_wording(message.content or ""))
-            for message in messages
+            constrains(message.content or "", message.role in _SYSTEM) for message in messages
         ),
     )
     return _asked(llm, read, kwargs, how)

@@ -139,6 +139,7 @@ def wants_json(prompt: str) -> bool:
     return wants_schema(prompt) and "YAML" not in prompt
 
 
+@lru_cache(maxsize=32)  # the same at every call, and long
 def works_on_wording(instructions: str) -> bool:
     """Whether a model is told to work on the words it is sent, not to answer what they ask.
 
@@ -152,6 +153,16 @@ def works_on_wording(instructions: str) -> bool:
         False
     """
     return _WORKS_ON_WORDING.search(instructions) is not None
+
+
+def constrains(text: str, instructs: bool) -> bool:
+    """Whether a message leaves the answer to the very same prompt.
+
+    Args:
+        text: Of the message.
+        instructs: Whether it tells the model what to do with what the others say.
+    """
+    return wants_schema(text) or (instructs and works_on_wording(text))
 
 
 def stands_for_itself(

@@ -20,8 +20,8 @@ _MATERIAL = re.compile(
       |\bcontext\s+(?:information\s+is\s+)?below\b""",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
-_MATERIAL_SIGNS = (":", ">", "]", "---", "===", "```", '"""', "##", "below")
-"""Of which any material has one; few questions do, and every lookup looks for it."""
+_MATERIAL_SIGNS = (":", "：", ">", "]", "---", "===", "```", '"""', "##", "below")
+"""Of which any material or label has one; few questions do, and every lookup looks for it."""
 _LABELS = re.compile(
     r"""\s*[A-Z][\w ]{1,30}[:：]\s.*
         (?:[.!?…]\s|\b(?:question|query|frage|pregunta|domanda)\ ?:)""",
@@ -56,7 +56,6 @@ def split(text: str) -> tuple[str, str] | None:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
         brings_context = len(text.split()) > _LONG or _brings_material(text)
-        brings_context = brings_context or _LABELS.match(text) is not None
         return None if brings_context or not has_meaning(text) else (text, "")
     asking = [str(found).strip() for found in LABELLED_QUESTION.findall(text)]
     asking = asking or [line for line in lines if line.endswith(("?", "？", "؟"))]
@@ -70,7 +69,9 @@ def split(text: str) -> tuple[str, str] | None:
 
 def _brings_material(text: str) -> bool:
     lower = text.lower()
-    return any(sign in lower for sign in _MATERIAL_SIGNS) and _MATERIAL.search(text) is not None
+    if not any(sign in lower for sign in _MATERIAL_SIGNS):
+        return False
+    return _MATERIAL.search(text) is not None or _LABELS.match(text) is not None
 
 
 def asked_in(text: str) -> str:

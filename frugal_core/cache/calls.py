@@ -106,7 +106,6 @@ class Calls(Generic[T]):
         self._store = store
         self._codec = codec
         self._tags = tags_of(tags)
-        self._faults = cache.faults
         self.renew()
         renew_in_children(self)
 
@@ -197,7 +196,7 @@ class Calls(Generic[T]):
                     asked.question, packed, asked.partition, self._tags, semantic=by_meaning
                 )
         except Exception as error:
-            self._faults.tell("call", error)
+            self.cache.faults.tell("call", error)
         finally:
             for flight in flying:
                 self._finish(flight)
@@ -336,7 +335,7 @@ class Calls(Generic[T]):
         if flight is not None and flight.owner == owner:
             self.cache.threads.aside(lambda: self._finish(flight))
         if error is not None:
-            self._faults.tell("call", error)
+            self.cache.faults.tell("call", error)
 
 
 def _key(lane: Lane, asked: Asked) -> _Key:

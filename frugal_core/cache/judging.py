@@ -81,7 +81,7 @@ class Sample:
         with self._lock:
             with suppress(queue.Full):
                 self._waiting.put_nowait(act)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # a judge may end it
                 self._thread = threading.Thread(target=self._work, name="frugal-judge", daemon=True)
                 self._thread.start()
 

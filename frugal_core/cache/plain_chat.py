@@ -13,12 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from frugal_core.cache.admission import (
-    stands_for_itself,
-    wants_json,
-    wants_schema,
-    works_on_wording,
-)
+from frugal_core.cache.admission import constrains, stands_for_itself, wants_json
 from frugal_core.cache.calls import Asked
 from frugal_core.cache.partition import digest
 from frugal_core.secrecy import without_user
@@ -63,12 +58,10 @@ def plain_chat(
     if last < 0:
         return None
     question = turns[last][1]
-    schema = any(wants_schema(text) for _, text in turns)
-    works = any(role != "user" and works_on_wording(text) for role, text in turns)
     by_meaning = last == len(turns) - 1 and stands_for_itself(
         question,
         follows=any(role not in ("system", "developer") for role, _ in turns[:last]),
-        constrained=schema or works,
+        constrained=any(constrains(text, role != "user") for role, text in turns),
         temperature=sent.get("temperature"),
     )
     around = [*turns[:last], ("user", None), *turns[last + 1 :]]

@@ -98,12 +98,11 @@ def _neighbours(
     if failed is not None and not any(found):
         raise failed
     found = sorted(filter(None, found), key=lambda near: -near[0].cosine)[:_PARTITIONS]
-    nearest = list({asked_in(near[0].question) for near in found})
-    again = dict(zip(nearest, cache.embedder.embed(nearest), strict=True))
+    again = cache.embedder.embed([asked_in(near[0].question) for near in found])
     return [
         near
-        for near in found
-        if abs(float(again[asked_in(near[0].question)] @ vector) - near[0].cosine) < 0.01
+        for near, stored in zip(found, again, strict=True)
+        if abs(float(stored @ vector) - near[0].cosine) < 0.01
     ]
 
 

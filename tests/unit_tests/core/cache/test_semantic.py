@@ -203,6 +203,20 @@ def test_a_judge_that_hangs_does_not_keep_python_alive() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
+def test_a_judge_that_ends_its_thread_is_asked_again() -> None:
+    seen: list[int] = []
+
+    def judge(number: int) -> None:
+        seen.append(number)
+        raise SystemExit
+
+    sample = Sample(lambda *_: True, 1.0)
+    for number in range(3):
+        sample.submit(partial(judge, number))
+        sample.close()
+    assert seen == [0, 1, 2]
+
+
 def test_of_a_judge_that_is_too_slow_the_rest_is_left_out() -> None:
     go_on = threading.Event()
     seen: list[int] = []

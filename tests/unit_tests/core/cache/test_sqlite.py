@@ -170,6 +170,14 @@ def assert_never_wrong(path: Path, entries: int) -> None:
             store.close()
 
 
+def printed(program: str, path: Path) -> list[str]:
+    """The lines that a program prints, which is given a path, in a process of its own."""
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    )
+    return run.stdout.splitlines()
+
+
 def test_a_full_disk_is_an_error_and_nothing_is_lost(path: Path) -> None:
     program = (
         "import resource, sys\n"
@@ -186,10 +194,7 @@ def test_a_full_disk_is_an_error_and_nothing_is_lost(path: Path) -> None:
         "store.add([new(3)])\n"
         "print([e.question for e in store.entries(Selection())])\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
-    )
-    first, second = run.stdout.splitlines()
+    first, second = printed(program, path)
     assert first.startswith("refused cannot use")
     assert second == "['question 1', 'question 3']"
     assert SQLiteStore(path).count(Selection()) == 2
@@ -207,10 +212,8 @@ def test_a_disk_that_is_full_from_the_start_is_an_error_at_once(path: Path) -> N
         "except StoreError as error:\n"
         "    print('refused', time.monotonic() - started)\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
-    )
-    refused, seconds = run.stdout.split()
+    (line,) = printed(program, path)
+    refused, seconds = line.split()
     assert refused == "refused" and float(seconds) < 2
 
 
